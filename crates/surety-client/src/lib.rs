@@ -1,0 +1,1 @@
+//! surety-client
