@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity ^0.8.28;
+
+/// What a service fixes for ever when it is registered.
+struct ServiceParameters {
+    /// smallest bond of an operator, in wei of the staking token
+    uint96 minBond;
+    /// step budget of a request made on-chain (the forced path)
+    uint64 maxBudget;
+    /// an `IVerdict` that can end a dispute about this service at once; zero for none
+    address verdict;
+}
+
+/// @title Registry
+/// @notice Services (manifest, program of each method) and operators (key, owner, endpoint). A service is the address
+/// of its contract; an operator is the address of its key. `docs/spec/dispute.md` and `docs/spec/wire.md` are the
+/// specification.
+interface IRegistry {
+    event ServiceRegistered(
+        address indexed service, address indexed owner, bytes32 manifest, ServiceParameters parameters
+    );
+    event ManifestSet(address indexed service, bytes32 manifest);
+    event ProgramSet(address indexed service, bytes4 indexed selector, bytes32 program);
+    event OperatorRegistered(address indexed operator, address indexed owner, string endpoint);
+    event EndpointSet(address indexed operator, string endpoint);
+
+    error ServiceExists(address service);
+    error UnknownService(address service);
+    error NotServiceOwner(address service, address caller, address owner);
+    error LengthMismatch(uint256 selectors, uint256 programs);
+    error OperatorExists(address operator);
+    error UnknownOperator(address operator);
+    error NotOperatorOwner(address operator, address caller, address owner);
+    error ZeroOperator();
+    error EndpointTooLong(uint256 length, uint256 limit);
+    error WrongProof(address operator, address recovered);
+
+    /// @notice Registers the contract `service`. Callable by `IService(service).owner()`, once.
+    /// @param manifest keccak-256 of the manifest (`service.toml`)
+    /// @param selectors methods, by ABI selector
+    /// @param programs program hash of each method (`docs/spec/machine.md`, section 1)
+    function registerService(
+        address service,
+        bytes32 manifest,
+        bytes4[] calldata selectors,
+        bytes32[] calldata programs,
+        ServiceParameters calldata parameters
+    ) external;
+
+    /// @notice Replaces the manifest. Callable by the service's owner.
+    function setManifest(address service, bytes32 manifest) external;
+
+    /// @notice Sets the program of one method; zero removes the method. Callable by the service's owner. Responses
+    /// name their program, so a change never turns a right answer into a wrong one.
+    function setProgram(address service, bytes4 selector, bytes32 program) external;
+
+    /// @notice Registers the key `operator`, owned by the caller.
+    /// @param endpoint URL of the operator's JSON-RPC, at most 256 bytes
+    /// @param signature proof of possession by `operator`: EIP-712
+    /// `Operator(address key,address owner,string endpoint)`, domain `{name: "Surety", version: "1", chainId,
+    /// verifyingContract: <this contract>}`, 65 bytes (r, s, v) or 64 (EIP-2098)
+    function registerOperator(address operator, string calldata endpoint, bytes calldata signature) external;
+
+    /// @notice Replaces an operator's endpoint. Callable by its owner.
+    function setEndpoint(address operator, string calldata endpoint) external;
+
+    /// @return program program hash of the method; zero if there is none
+    function programOf(address service, bytes4 selector) external view returns (bytes32 program);
+
+    /// @return registered whether the service is registered; all else is zero if not
+    /// @return manifest keccak-256 of the manifest
+    /// @return parameters fixed at registration
+    function serviceOf(address service)
+        external
+        view
+        returns (bool registered, bytes32 manifest, ServiceParameters memory parameters);
+
+    /// @return number of registered services
+    function serviceCount() external view returns (uint256);
+
+    /// @return page up to `limit` services from index `start`, in order of registration
+    function services(uint256 start, uint256 limit) external view returns (address[] memory page);
+
+    /// @return owner account that controls the operator's stake; zero if the operator is unknown
+    /// @return endpoint URL of its JSON-RPC
+    function operatorOf(address operator) external view returns (address owner, string memory endpoint);
+
+    /// @return owner account that controls the operator's stake; zero if the operator is unknown
+    function ownerOf(address operator) external view returns (address owner);
+
+    /// @return the chain id that requests to `service` are signed for (`docs/spec/wire.md`, section 1)
+    function chainIdOf(address service) external view returns (uint64);
+}

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity ^0.8.28;
+
+import {IRegistry} from "./IRegistry.sol";
+
+/// What an operator has at stake for one service: one storage word. Amounts are in wei of the token.
+struct Stake {
+    /// can be slashed
+    uint96 bond;
+    /// earned; cannot be slashed
+    uint96 reward;
+    /// 0 while the commitment has no end; otherwise the operator is leaving, and this is when (Unix seconds) its bond
+    /// can be withdrawn
+    uint40 committedUntil;
+    /// open disputes the operator is in; the bond stays while there is one
+    uint24 locks;
+}
+
+/// A part of a slashed bond.
+struct Share {
+    /// an operator (of the same service) if `reward`, any account otherwise
+    address to;
+    /// whether it is added to the operator's reward rather than to the account's credit
+    bool reward;
+    /// part of the slashed amount in basis points
+    uint16 bps;
+}
+
+/// @title Staking
+/// @notice Bonds in one ERC-20, per service and operator. The token must be a plain one: no fee on transfer (refused),
+/// no rebasing, no way to move others' balances. At all times the sum of all bonds, rewards and credits is the
+/// contract's token balance, less what was sent to it by mistake.
+interface IStaking {
+    event Deposited(address indexed service, address indexed operator, uint256 amount, uint256 bond);
+    event Leaving(address indexed service, address indexed operator, uint64 committedUntil);
+    event BondWithdrawn(address indexed service, address indexed operator, address indexed to, uint256 amount);
+    event RewardWithdrawn(address indexed service, address indexed operator, address indexed to, uint256 amount);
+    event Slashed(address indexed service, address indexed operator, uint256 amount, uint256 bond);
+    event Rewarded(address indexed service, address indexed operator, uint256 amount);
+    event Credited(address indexed account, uint256 amount);
+    event Withdrawn(address indexed account, uint256 amount);
+
+    error UnknownService(address service);
+    error NotOperatorOwner(address operator, address caller, address owner);
+    error BondTooSmall(uint256 bond, uint256 minimum);
+    error DepositTooLarge(uint256 held, uint256 limit);
+    error FeeOnTransfer(uint256 sent, uint256 received);
+    error NotBonded(address service, address operator);
+    error AlreadyLeaving(address service, address operator, uint256 committedUntil);
+    error NotLeaving(address service, address operator);
+    error Committed(address service, address operator, uint256 committedUntil);
+    error Locked(address service, address operator, uint256 locks);
+    error NotLocked(address service, address operator);
+    error NothingToWithdraw(address account);
+    error NotModule(address caller);
+    error SharesTooLarge(uint256 bps);
+    error NoShares();
+
+    /// @notice Adds `amount` to the operator's bond for `service`, joining it, or staying if it was leaving. Callable
+    /// by the operator's owner, who must have approved the amount; the bond must then reach the service's minimum.
+    function deposit(address service, address operator, uint256 amount) external;
+
+    /// @notice Starts leaving: the bond can be withdrawn `leaveDelay` from now, and slashed until it is. Callable by
+    /// the operator's owner. From now on clients no longer trust the operator's new answers.
+    function leave(address service, address operator) external;
+
+    /// @notice Pays bond and reward to the caller, the operator's owner, and ends the membership: after
+    /// `committedUntil`, with no lock.
+    function withdrawBond(address service, address operator) external;
+
+    /// @notice Pays the reward to the caller, the operator's owner, at any time.
+    function withdrawReward(address service, address operator) external;
+
+    /// @notice Pays the caller's credit (compensation, opener's and settler's parts).
+    function withdraw() external;
+
+    /// @notice Locks the bonds of `operators`; each must be above zero (an operator slashed below the minimum, or
+    /// leaving, can still be held to account). Modules only.
+    function lock(address service, address[] calldata operators) external;
+
+    /// @notice Releases one lock of each of `operators`. Modules only.
+    function unlock(address service, address[] calldata operators) external;
+
+    /// @notice Releases one lock of `operator`, takes `bps` basis points of its bond and shares that out; what
+    /// rounding and the shares leave goes to the first share. Modules only.
+    /// @return amount taken
+    function slash(address service, address operator, uint256 bps, Share[] calldata shares)
+        external
+        returns (uint256 amount);
+
+    function stakeOf(address service, address operator) external view returns (Stake memory);
+
+    /// @return whether a client should trust the operator's answers: its bond reaches the service's minimum and it is
+    /// not leaving
+    function isBonded(address service, address operator) external view returns (bool);
+
+    /// @return wei of the token that `withdraw` would pay to `account`
+    function creditOf(address account) external view returns (uint256);
+
+    /// @return number of operators with a membership of `service`: joined and bond not yet withdrawn
+    function operatorCount(address service) external view returns (uint256);
+
+    /// @return page up to `limit` operators of `service` from index `start`. The order changes when one leaves.
+    function operatorsOf(address service, uint256 start, uint256 limit) external view returns (address[] memory page);
+
+    /// @return whether `account` may lock and slash; fixed at deployment
+    function isModule(address account) external view returns (bool);
+
+    /// @return the ERC-20
+    function token() external view returns (address);
+
+    function registry() external view returns (IRegistry);
+
+    /// @return seconds from `leave` to `withdrawBond`, longer than the longest dispute
+    function leaveDelay() external view returns (uint64);
+}
