@@ -1,1 +1,54 @@
-fn main() {}
+//! Developer automation: generators, and the repository's own rules. `cargo xtask` lists what there is.
+//!
+//! One module a subcommand; each takes its arguments and returns an error that says what to do next.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line prints")]
+
+mod artifacts;
+mod licences;
+mod repo;
+mod tidy;
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+
+/// What a subcommand is: its name, what it does in a line, and the function that does it.
+type Command = (&'static str, &'static str, fn(&[String]) -> Result<()>);
+
+const COMMANDS: &[Command] = &[
+    (
+        "artifacts",
+        "write contracts/artifacts/ from forge's output; --check compares instead",
+        artifacts::run,
+    ),
+    (
+        "licences",
+        "check the licence and the source of every dependency against deny.toml",
+        licences::run,
+    ),
+    ("tidy", "check the repository's own rules", tidy::run),
+];
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    match dispatch(&args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(args: &[String]) -> Result<()> {
+    let Some((name, rest)) = args.split_first() else {
+        for (name, about, _) in COMMANDS {
+            println!("{name:12} {about}");
+        }
+        return Ok(());
+    };
+    match COMMANDS.iter().find(|(command, ..)| command == name) {
+        Some((.., run)) => run(rest),
+        None => bail!("found the subcommand `{name}`; `cargo xtask` lists those there are"),
+    }
+}
