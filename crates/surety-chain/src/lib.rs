@@ -1,1 +1,22 @@
-//! surety-chain
+//! Ethereum for Surety: contract bindings, deployment, events, transactions. The only crate that knows Ethereum RPC.
+
+mod actions;
+pub mod artifacts;
+pub mod bindings;
+mod contracts;
+mod deployment;
+mod error;
+pub mod events;
+pub mod keys;
+mod rpc;
+mod sender;
+pub mod show;
+
+pub use actions::{Actions, ServiceRegistration};
+pub use alloy;
+pub use contracts::{Contracts, DisputeInfo, OperatorInfo, ServiceInfo};
+pub use deployment::Deployment;
+pub use error::{Error, Revert, Severity};
+pub use events::{BlockId, ChainEvent, Cursor, EventConfig, EventSource};
+pub use rpc::{Rpc, RpcConfig};
+pub use sender::{Call, Sender, SenderConfig, Sent};
