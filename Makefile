@@ -1,0 +1,93 @@
+# The two that matter on a fresh machine: `make demo` and `make test`. `make` alone lists all.
+#
+# A stage is a target that `make test` runs through scripts/run-stages; each can be run by itself.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules
+export PATH := $(HOME)/.cargo/bin:$(CURDIR)/node_modules/.bin:$(PATH)
+
+CARGO ?= cargo
+# Arguments for cargo and nextest, such as `make test-rust ARGS='-p surety-machine'`.
+ARGS ?= --workspace
+# The program behind `make demo`.
+DEMO ?= $(CARGO) run --locked --quiet --package surety-testing --bin demo
+FORGE := cd contracts && forge
+
+# programs, programs-check (examples, rebuilt bit for bit); bench (benchmarks, which are no tests).
+-include programs/programs.mk
+-include bench/bench.mk
+
+STAGES := fmt-check tidy licences artifacts-check programs-check lint test-rust test-doc test-contracts
+JS_TESTS := $(wildcard tests/js/*.test.mjs)
+ifneq ($(JS_TESTS),)
+STAGES += test-js
+endif
+
+.PHONY: help
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  %-18s %s\n", $$1, $$2 }'
+
+##
+.PHONY: deps deps-demo
+deps: ## Install what the tests need and this machine lacks (Debian, crates.io, npm)
+	@scripts/install-deps test
+deps-demo: ## Install what the demo needs and this machine lacks
+	@scripts/install-deps demo
+
+.PHONY: test demo
+test: deps ## Run every test: Rust, contracts, end to end
+	@scripts/run-stages $(STAGES)
+demo: deps-demo ## Three providers, one lies, the chain finds out; figures in target/demo.json
+	@echo "demo: building (some minutes on a fresh machine)"
+	@$(CARGO) build --locked --package surety-cli --package surety-testing --bins
+	@$(DEMO)
+
+##
+.PHONY: fmt fmt-check lint tidy licences
+fmt: ## Format Rust and Solidity
+	$(CARGO) fmt --all
+	$(FORGE) fmt
+fmt-check: ## Check the formatting of Rust and Solidity
+	$(CARGO) fmt --all -- --check
+	$(FORGE) fmt --check
+lint: ## Clippy on everything, warnings are errors
+	$(CARGO) clippy --locked --workspace --all-targets -- --deny warnings
+tidy: ## Check the repository's own rules (cargo xtask tidy)
+	$(CARGO) xtask tidy
+licences: ## Check licences and sources of every dependency against deny.toml
+	$(CARGO) xtask licences
+
+##
+.PHONY: test-rust test-doc test-contracts test-js snapshots
+test-rust: ## Rust tests, end-to-end ones included; ARGS='-p CRATE' for some
+	@# The end-to-end tests start the binaries.
+	$(CARGO) build --locked --bins $(ARGS)
+	$(CARGO) nextest run --locked --profile ci $(ARGS)
+test-doc: ## Examples in the documentation of the crates
+	$(CARGO) test --locked --doc --workspace --quiet
+test-contracts: ## Contract tests; gas must equal contracts/snapshots
+	$(FORGE) test --deny warnings --gas-snapshot-check=true --gas-snapshot-emit=true
+	@new=$$(git ls-files --others --exclude-standard contracts/snapshots); \
+	    [ -z "$$new" ] || { echo "gas snapshots that are not committed: $$new"; exit 1; }
+snapshots: ## Rewrite contracts/snapshots with the gas measured now
+	$(FORGE) test --gas-snapshot-check=false --gas-snapshot-emit=true >/dev/null
+	@git --no-pager diff --stat contracts/snapshots
+test-js: ## viem and the shared vectors from JavaScript
+	node --test $(JS_TESTS)
+
+##
+.PHONY: contracts artifacts artifacts-check
+contracts: ## Compile the contracts
+	$(FORGE) build --deny warnings
+artifacts: contracts ## Rewrite contracts/artifacts, which the Rust side embeds
+	$(CARGO) xtask artifacts
+artifacts-check: contracts ## Check that contracts/artifacts is current and every contract small enough
+	$(CARGO) xtask artifacts --check
+
+##
+.PHONY: clean
+clean: ## Remove what was built; what was installed stays
+	$(CARGO) clean
+	rm -rf contracts/out contracts/cache
