@@ -50,10 +50,8 @@ interface IDisputes {
     error StepTooEarly(uint256 moves, uint256 levels);
     error WrongOpenings(uint256 length, uint256 expected);
     error WrongWitness(uint256 length, uint256 expected);
-    /// The openings lead to another head than the one named.
+    /// Start, end and openings lead to another head than the one named.
     error OpeningsMismatch(bytes32 head, bytes32 computed);
-    /// The witness's state is not the start of the segment.
-    error WrongStart(bytes32 start, bytes32 given);
     /// At position 0: the witness's state is not the statement's initial state.
     error NotInitial(bytes32 program, bytes32 input);
     /// At the last position: the end of the whole trace is claim a's result.

@@ -40,6 +40,7 @@ interface IService {
     error NotBonded(address operator);
     error AlreadyResponded(bytes32 request, address operator);
     error WrongResult(bytes32 signed, bytes32 computed);
+    /// A chunk of length 0 or above 32, or chunks that do not add up to the output.
     error WrongChunks(uint256 sum, uint256 length);
 
     /// @notice Posts an operator's signed response, with the output, to a request made on-chain. Anyone may; once per

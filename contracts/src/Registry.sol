@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity ^0.8.28;
+
+import {IRegistry, ServiceParameters} from "./interfaces/IRegistry.sol";
+import {IService} from "./interfaces/IService.sol";
+import {Pages} from "./libraries/Pages.sol";
+import {ECDSA} from "solady/utils/ECDSA.sol";
+import {EIP712} from "solady/utils/EIP712.sol";
+
+/// @title Registry
+/// @notice Services and operators: see `IRegistry`.
+contract Registry is IRegistry, EIP712 {
+    struct ServiceRecord {
+        bytes32 manifest;
+        ServiceParameters parameters;
+        bool registered;
+    }
+
+    struct OperatorRecord {
+        address owner;
+        string endpoint;
+    }
+
+    bytes32 private constant OPERATOR_TYPEHASH = keccak256("Operator(address key,address owner,string endpoint)");
+    uint256 private constant MAX_ENDPOINT_LENGTH = 256;
+
+    mapping(address service => ServiceRecord) private _services;
+    mapping(address service => mapping(bytes4 selector => bytes32)) private _programs;
+    mapping(address operator => OperatorRecord) private _operators;
+    address[] private _serviceList;
+
+    // Services
+
+    /// @inheritdoc IRegistry
+    function registerService(
+        address service,
+        bytes32 manifest,
+        bytes4[] calldata selectors,
+        bytes32[] calldata programs,
+        ServiceParameters calldata parameters
+    ) external {
+        _checkServiceOwner(service);
+        if (_services[service].registered) revert ServiceExists(service);
+        if (selectors.length != programs.length) revert LengthMismatch(selectors.length, programs.length);
+        _services[service] = ServiceRecord(manifest, parameters, true);
+        _serviceList.push(service);
+        emit ServiceRegistered(service, msg.sender, manifest, parameters);
+        for (uint256 i; i < selectors.length; ++i) {
+            _setProgram(service, selectors[i], programs[i]);
+        }
+    }
+
+    /// @inheritdoc IRegistry
+    function setManifest(address service, bytes32 manifest) external {
+        _checkRegistered(service);
+        _checkServiceOwner(service);
+        _services[service].manifest = manifest;
+        emit ManifestSet(service, manifest);
+    }
+
+    /// @inheritdoc IRegistry
+    function setProgram(address service, bytes4 selector, bytes32 program) external {
+        _checkRegistered(service);
+        _checkServiceOwner(service);
+        _setProgram(service, selector, program);
+    }
+
+    // Operators
+
+    /// @inheritdoc IRegistry
+    function registerOperator(address operator, string calldata endpoint, bytes calldata signature) external {
+        if (operator == address(0)) revert ZeroOperator();
+        if (_operators[operator].owner != address(0)) revert OperatorExists(operator);
+        _checkEndpoint(endpoint);
+        bytes32 digest = _hashTypedData(
+            keccak256(abi.encode(OPERATOR_TYPEHASH, operator, msg.sender, keccak256(bytes(endpoint))))
+        );
+        address recovered = ECDSA.tryRecoverCalldata(digest, signature);
+        if (recovered != operator) revert WrongProof(operator, recovered);
+        _operators[operator] = OperatorRecord(msg.sender, endpoint);
+        emit OperatorRegistered(operator, msg.sender, endpoint);
+    }
+
+    /// @inheritdoc IRegistry
+    function setEndpoint(address operator, string calldata endpoint) external {
+        address owner = _operators[operator].owner;
+        if (owner == address(0)) revert UnknownOperator(operator);
+        if (msg.sender != owner) revert NotOperatorOwner(operator, msg.sender, owner);
+        _checkEndpoint(endpoint);
+        _operators[operator].endpoint = endpoint;
+        emit EndpointSet(operator, endpoint);
+    }
+
+    // Views
+
+    /// @inheritdoc IRegistry
+    function programOf(address service, bytes4 selector) external view returns (bytes32 program) {
+        return _programs[service][selector];
+    }
+
+    /// @inheritdoc IRegistry
+    function serviceOf(address service)
+        external
+        view
+        returns (bool registered, bytes32 manifest, ServiceParameters memory parameters)
+    {
+        ServiceRecord storage record = _services[service];
+        return (record.registered, record.manifest, record.parameters);
+    }
+
+    /// @inheritdoc IRegistry
+    function serviceCount() external view returns (uint256) {
+        return _serviceList.length;
+    }
+
+    /// @inheritdoc IRegistry
+    function services(uint256 start, uint256 limit) external view returns (address[] memory page) {
+        page = new address[](Pages.size(_serviceList.length, start, limit));
+        for (uint256 i; i < page.length; ++i) {
+            page[i] = _serviceList[start + i];
+        }
+    }
+
+    /// @inheritdoc IRegistry
+    function operatorOf(address operator) external view returns (address owner, string memory endpoint) {
+        OperatorRecord storage record = _operators[operator];
+        return (record.owner, record.endpoint);
+    }
+
+    /// @inheritdoc IRegistry
+    function ownerOf(address operator) external view returns (address owner) {
+        return _operators[operator].owner;
+    }
+
+    /// @inheritdoc IRegistry
+    function chainIdOf(address service) external view returns (uint64) {
+        uint256 hash = uint256(keccak256(abi.encode("surety.service", block.chainid, service)));
+        // The low 48 bits, which fit.
+        // forge-lint: disable-next-line(unsafe-typecast)
+        return uint64(hash & ((1 << 48) - 1) | 1 << 47);
+    }
+
+    function _setProgram(address service, bytes4 selector, bytes32 program) private {
+        _programs[service][selector] = program;
+        emit ProgramSet(service, selector, program);
+    }
+
+    function _checkRegistered(address service) private view {
+        if (!_services[service].registered) revert UnknownService(service);
+    }
+
+    function _checkServiceOwner(address service) private view {
+        address owner = IService(service).owner();
+        if (msg.sender != owner) revert NotServiceOwner(service, msg.sender, owner);
+    }
+
+    function _checkEndpoint(string calldata endpoint) private pure {
+        uint256 length = bytes(endpoint).length;
+        if (length > MAX_ENDPOINT_LENGTH) revert EndpointTooLong(length, MAX_ENDPOINT_LENGTH);
+    }
+
+    function _domainNameAndVersion() internal pure override returns (string memory name, string memory version) {
+        return ("Surety", "1");
+    }
+}
