@@ -5,6 +5,8 @@
 
 mod artifacts;
 mod licences;
+mod machine_spec;
+mod machine_vectors;
 mod repo;
 mod tidy;
 
@@ -25,6 +27,16 @@ const COMMANDS: &[Command] = &[
         "licences",
         "check the licence and the source of every dependency against deny.toml",
         licences::run,
+    ),
+    (
+        "machine-spec",
+        "write the instruction table of docs/spec/machine.md; --check compares instead",
+        machine_spec::run,
+    ),
+    (
+        "machine-vectors",
+        "write vectors/machine/; --check compares instead",
+        machine_vectors::run,
     ),
     ("tidy", "check the repository's own rules", tidy::run),
 ];
