@@ -65,7 +65,8 @@ test-rust: ## Rust tests, end-to-end ones included; ARGS='-p CRATE' for some
 	@# The end-to-end tests start the binaries.
 	$(CARGO) build --locked --bins $(ARGS)
 	$(CARGO) nextest run --locked --profile ci $(ARGS)
-test-doc: ## Examples in the documentation of the crates
+test-doc: ## Documentation: its links, and the examples in it
+	RUSTDOCFLAGS='--deny warnings' $(CARGO) doc --locked --workspace --no-deps --quiet
 	$(CARGO) test --locked --doc --workspace --quiet
 test-contracts: ## Contract tests; gas must equal contracts/snapshots
 	$(FORGE) test --deny warnings --gas-snapshot-check=true --gas-snapshot-emit=true
