@@ -1,0 +1,3 @@
+//! One module a noun.
+
+pub mod machine;
