@@ -19,7 +19,7 @@ FORGE := cd contracts && forge
 -include programs/programs.mk
 -include bench/bench.mk
 
-STAGES := fmt-check tidy licences artifacts-check programs-check lint test-rust test-doc test-contracts
+STAGES := fmt-check tidy licences generated-check artifacts-check programs-check lint test-rust test-doc test-contracts
 JS_TESTS := $(wildcard tests/js/*.test.mjs)
 ifneq ($(JS_TESTS),)
 STAGES += test-js
@@ -77,6 +77,15 @@ snapshots: ## Rewrite contracts/snapshots with the gas measured now
 	@git --no-pager diff --stat contracts/snapshots
 test-js: ## viem and the shared vectors from JavaScript
 	node --test $(JS_TESTS)
+
+##
+# Subcommands of xtask that write a committed file, and with --check compare it.
+GENERATORS := machine-spec machine-vectors
+.PHONY: generate generated-check
+generate: ## Rewrite what xtask generates: the specification's table, vectors
+	@for generator in $(GENERATORS); do $(CARGO) xtask $$generator; done
+generated-check: ## Check that what xtask generates is current
+	@for generator in $(GENERATORS); do $(CARGO) xtask $$generator --check; done
 
 ##
 .PHONY: contracts artifacts artifacts-check
