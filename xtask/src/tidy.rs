@@ -35,8 +35,14 @@ const FORBIDDEN: &[(&str, &str)] = &[
     ),
 ];
 
-/// What the words do not apply to: other people's text, and data as it was found.
-const NOT_OURS: &[&str] = &["LICENSE-APACHE", "Cargo.lock", "package-lock.json", "testdata"];
+/// What the words do not apply to: other people's text, data as it was found, and what forge writes its own way.
+const NOT_OURS: &[&str] = &[
+    "LICENSE-APACHE",
+    "Cargo.lock",
+    "package-lock.json",
+    "testdata",
+    "contracts/snapshots",
+];
 
 /// Crates that do no I/O and read no clock, and what would break that.
 const PURE: &[&str] = &["surety-primitives", "surety-machine", "surety-protocol"];
@@ -347,6 +353,41 @@ mod tests {
         let found = one(manifest, "crates/surety-protocol/Cargo.toml", text);
         assert_eq!(found.len(), 1);
         assert!(found[0].contains("surety-node"), "{found:?}");
+    }
+
+    #[test]
+    fn finds_vectors_that_no_test_reads() {
+        let all = ["vectors/a/one.json", "vectors/b/two.json", "vectors/b/README.md"].map(PathBuf::from);
+        let test = |text: &str| vec![(PathBuf::from("crates/x/tests/it.rs"), text.to_owned())];
+        let mut found = Vec::new();
+        vectors(&all, &test("include_str!(\"one.json\")"), &mut found);
+        assert_eq!(found, ["vectors/b/two.json: read by no test"]);
+        found.clear();
+        vectors(&all, &test("read_dir(\"vectors/b\"); open(\"one.json\")"), &mut found);
+        assert!(found.is_empty(), "{found:?}");
+    }
+
+    #[test]
+    fn finds_links_that_lead_nowhere_and_pages_nobody_links_to() {
+        let page = |path: &str, text: &str| (PathBuf::from(path), text.to_owned());
+        let files = [
+            page(
+                "README.md",
+                "[changes](CHANGELOG.md), [gone](docs/gone.md), [out](../../x.md)\n",
+            ),
+            page("docs/lonely.md", "[me](lonely.md)\n"),
+        ];
+        let mut found = Vec::new();
+        links(&files, &mut found);
+        let about = |word: &str| found.iter().filter(|line| line.contains(word)).count();
+        assert_eq!(
+            (
+                about("docs/gone.md leads nowhere"),
+                about("leads out"),
+                about("lonely.md: linked")
+            ),
+            (1, 1, 1)
+        );
     }
 
     #[test]
