@@ -1,0 +1,9 @@
+//! The example programs from the outside: the preimages they read, and a way to call their committed ELFs.
+
+mod fixtures;
+mod preimages;
+
+
+pub use fixtures::{AccountProof, Fixtures, testdata};
+pub use preimages::{Pack, make, read_directory};
+
