@@ -20,7 +20,10 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
     let found = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
     let fresh = with_table(&found)?;
     if check {
-        ensure!(found == fresh, "the table in docs/spec/machine.md is out of date; run `cargo xtask machine-spec` and commit");
+        ensure!(
+            found == fresh,
+            "the table in docs/spec/machine.md is out of date; run `cargo xtask machine-spec` and commit"
+        );
     } else if found != fresh {
         fs::write(&path, fresh).with_context(|| format!("cannot write {}", path.display()))?;
     }

@@ -11,8 +11,8 @@ use std::{collections::BTreeMap, fs, path::PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 use surety_machine::{
-    Decoded, Hash, Machine, MemoryPreimages, Op, PreimageOracle, Preimages, Program, STATE_BYTES, Segment, Tree, Witness,
-    WitnessError, decode, keccak256, verify_step,
+    Decoded, Hash, Machine, MemoryPreimages, Op, PreimageOracle, Preimages, Program, STATE_BYTES, Segment, Tree,
+    Witness, WitnessError, decode, keccak256, verify_step,
 };
 
 use crate::repo;
@@ -42,7 +42,10 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
         let fresh = lines(&vectors)?;
         if check {
             let found = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-            ensure!(found == fresh, "vectors/machine/{file} is out of date; run `cargo xtask machine-vectors` and commit");
+            ensure!(
+                found == fresh,
+                "vectors/machine/{file} is out of date; run `cargo xtask machine-vectors` and commit"
+            );
         } else {
             fs::create_dir_all(folder()).with_context(|| format!("cannot create {}", folder().display()))?;
             fs::write(&path, fresh).with_context(|| format!("cannot write {}", path.display()))?;
@@ -58,7 +61,10 @@ fn folder() -> PathBuf {
 
 /// One vector a line, so that a change shows as what it is.
 fn lines(vectors: &[Value]) -> Result<String> {
-    let lines = vectors.iter().map(serde_json::to_string).collect::<Result<Vec<_>, _>>()?;
+    let lines = vectors
+        .iter()
+        .map(serde_json::to_string)
+        .collect::<Result<Vec<_>, _>>()?;
     Ok(format!("[\n{}\n]\n", lines.join(",\n")))
 }
 
@@ -73,7 +79,10 @@ struct Shown(BTreeMap<(Hash, u32), ([u8; 32], u32)>);
 
 impl PreimageOracle for Shown {
     fn length(&self, hash: &Hash) -> Option<u32> {
-        self.0.range((*hash, 0)..=(*hash, u32::MAX)).next().map(|(_, (_, length))| *length)
+        self.0
+            .range((*hash, 0)..=(*hash, u32::MAX))
+            .next()
+            .map(|(_, (_, length))| *length)
     }
 
     fn word(&self, hash: &Hash, offset: u32) -> Option<[u8; 32]> {
@@ -120,8 +129,18 @@ fn machine_with(code: &[u32], memory: u32) -> Result<Machine> {
     let pattern: Vec<u8> = (0..96u8).map(|i| i.wrapping_mul(37) ^ 0x80).collect();
     let program = Program::new(
         &[
-            Segment { address: CODE, bytes: &code, size: u32::try_from(code.len())?.max(4), executable: true },
-            Segment { address: DATA, bytes: &pattern, size: memory - DATA, executable: false },
+            Segment {
+                address: CODE,
+                bytes: &code,
+                size: u32::try_from(code.len())?.max(4),
+                executable: true,
+            },
+            Segment {
+                address: DATA,
+                bytes: &pattern,
+                size: memory - DATA,
+                executable: false,
+            },
         ],
         CODE,
         Vec::new(),
@@ -223,7 +242,10 @@ const IMMEDIATES: [(u32, u32); 8] = [
 ];
 
 fn steps() -> Result<Vec<Value>> {
-    let mut v = Vectors { preimages: MemoryPreimages::default(), vectors: Vec::new() };
+    let mut v = Vectors {
+        preimages: MemoryPreimages::default(),
+        vectors: Vec::new(),
+    };
     v.preimages.insert(INPUT);
     arithmetic(&mut v)?;
     jumps(&mut v)?;
@@ -243,15 +265,27 @@ fn arithmetic(v: &mut Vectors) -> Result<()> {
         match row.format {
             Format::R => {
                 for (a, b) in PAIRS {
-                    v.one(&format!("{name} {a:#x}, {b:#x}"), word(op, 5, 6, 7, 0), &[(6, a), (7, b)])?;
+                    v.one(
+                        &format!("{name} {a:#x}, {b:#x}"),
+                        word(op, 5, 6, 7, 0),
+                        &[(6, a), (7, b)],
+                    )?;
                 }
                 v.one(&format!("{name} to x0"), word(op, 0, 6, 7, 0), &[(6, 6), (7, 3)])?;
                 v.one(&format!("{name} of x0"), word(op, 31, 0, 0, 0), &[(31, 3)])?;
-                v.one(&format!("{name} onto its operands"), word(op, 9, 9, 9, 0), &[(9, 0x8000_0003)])?;
+                v.one(
+                    &format!("{name} onto its operands"),
+                    word(op, 9, 9, 9, 0),
+                    &[(9, 0x8000_0003)],
+                )?;
             }
             Format::I => {
                 for (a, imm) in IMMEDIATES {
-                    v.one(&format!("{name} {a:#x}, {}", imm as i32), word(op, 5, 6, 0, imm), &[(6, a)])?;
+                    v.one(
+                        &format!("{name} {a:#x}, {}", imm as i32),
+                        word(op, 5, 6, 0, imm),
+                        &[(6, a)],
+                    )?;
                 }
                 v.one(&format!("{name} to x0"), word(op, 0, 6, 0, 3), &[(6, 6)])?;
             }
@@ -276,31 +310,69 @@ fn arithmetic(v: &mut Vectors) -> Result<()> {
 fn jumps(v: &mut Vectors) -> Result<()> {
     for op in [Op::Beq, Op::Bne, Op::Blt, Op::Bge, Op::Bltu, Op::Bgeu] {
         let name = op.instruction().name;
-        for (a, b) in [(1, 1), (1, 2), (2, 1), (0xffff_ffff, 1), (1, 0xffff_ffff), (0x8000_0000, 0x7fff_ffff)] {
-            v.one(&format!("{name} {a:#x}, {b:#x}"), word(op, 0, 6, 7, 8), &[(6, a), (7, b)])?;
+        for (a, b) in [
+            (1, 1),
+            (1, 2),
+            (2, 1),
+            (0xffff_ffff, 1),
+            (1, 0xffff_ffff),
+            (0x8000_0000, 0x7fff_ffff),
+        ] {
+            v.one(
+                &format!("{name} {a:#x}, {b:#x}"),
+                word(op, 0, 6, 7, 8),
+                &[(6, a), (7, b)],
+            )?;
         }
         for imm in [below(CODE), below(4096), 4094 - 2, 0] {
             for (a, b) in [(3, 3), (3, 4), (4, 3)] {
-                v.one(&format!("{name} {a}, {b}, {:+}", imm as i32), word(op, 0, 6, 7, imm), &[(6, a), (7, b)])?;
+                v.one(
+                    &format!("{name} {a}, {b}, {:+}", imm as i32),
+                    word(op, 0, 6, 7, imm),
+                    &[(6, a), (7, b)],
+                )?;
             }
         }
         for (a, b) in [(3, 3), (3, 4), (4, 3)] {
-            v.one(&format!("{name} {a}, {b} to a misaligned target"), word(op, 0, 6, 7, 6), &[(6, a), (7, b)])?;
+            v.one(
+                &format!("{name} {a}, {b} to a misaligned target"),
+                word(op, 0, 6, 7, 6),
+                &[(6, a), (7, b)],
+            )?;
         }
     }
-    for imm in [8, 4, 0, below(4), below(CODE), below(CODE + 4), below(1 << 20), (1 << 20) - 4, 0x800, 0xf_f000] {
+    for imm in [
+        8,
+        4,
+        0,
+        below(4),
+        below(CODE),
+        below(CODE + 4),
+        below(1 << 20),
+        (1 << 20) - 4,
+        0x800,
+        0xf_f000,
+    ] {
         v.one(&format!("jal {:+}", imm as i32), word(Op::Jal, 1, 0, 0, imm), &[])?;
     }
     v.one("jal to x0", word(Op::Jal, 0, 0, 0, 16), &[])?;
     for imm in [2, 6, below(2)] {
-        v.one(&format!("jal {:+}: misaligned, no link", imm as i32), word(Op::Jal, 1, 0, 0, imm), &[(1, 99)])?;
+        v.one(
+            &format!("jal {:+}: misaligned, no link", imm as i32),
+            word(Op::Jal, 1, 0, 0, imm),
+            &[(1, 99)],
+        )?;
     }
     let jalr = |rd, imm| word(Op::Jalr, rd, 6, 0, imm);
     v.one("jalr", jalr(1, 4), &[(6, 0x1000)])?;
     v.one("jalr: bit 0 is cleared", jalr(1, 1), &[(6, 0x1000)])?;
     v.one("jalr: bit 0 of the sum is cleared", jalr(1, 1), &[(6, 0x1003)])?;
     v.one("jalr: misaligned, no link", jalr(1, 2), &[(6, 0x1000), (1, 99)])?;
-    v.one("jalr: 3 is misaligned after clearing", jalr(1, 3), &[(6, 0x1000), (1, 99)])?;
+    v.one(
+        "jalr: 3 is misaligned after clearing",
+        jalr(1, 3),
+        &[(6, 0x1000), (1, 99)],
+    )?;
     v.one("jalr: wraps below zero", jalr(1, below(4)), &[(6, 0)])?;
     v.one("jalr: wraps above 4 GiB", jalr(1, 8), &[(6, 0xffff_fffc)])?;
     v.one("jalr: link onto its operand", word(Op::Jalr, 6, 6, 0, 0), &[(6, 0x40)])?;
@@ -318,7 +390,11 @@ fn memory(v: &mut Vectors) -> Result<()> {
         for at in [0, size, 2 * size, 28, 32 - size, 32, 64 + 32 - size] {
             v.one(&format!("{name} at byte {at} of the data"), load(at), &[(6, DATA)])?;
         }
-        v.one(&format!("{name} with a negative offset"), load(below(size)), &[(6, DATA + 32)])?;
+        v.one(
+            &format!("{name} with a negative offset"),
+            load(below(size)),
+            &[(6, DATA + 32)],
+        )?;
         v.one(&format!("{name} of zeros"), load(0), &[(6, DATA + 0x1000), (5, 7)])?;
         v.one(&format!("{name} of code"), load(0), &[(6, CODE)])?;
         v.one(&format!("{name} to x0"), word(op, 0, 6, 0, 0), &[(6, DATA)])?;
@@ -326,14 +402,39 @@ fn memory(v: &mut Vectors) -> Result<()> {
         v.one(&format!("{name} at address 0"), word(op, 5, 0, 0, 0), &[(5, 7)])?;
         v.one(&format!("{name} of the last bytes"), load(below(size)), &[(6, MEMORY)])?;
         v.one(&format!("{name} past the end"), load(0), &[(6, MEMORY), (5, 7)])?;
-        v.one(&format!("{name} far past the end"), load(0), &[(6, 0xffff_ff00), (5, 7)])?;
-        v.one(&format!("{name} wrapping below zero"), load(below(size)), &[(6, 0), (5, 7)])?;
-        v.one(&format!("{name} wrapping above 4 GiB"), load(4), &[(6, 0xffff_fffc), (5, 7)])?;
-        v.one_in(&format!("{name} of the last bytes of 4 GiB"), load(below(size)), &[(6, 0)], 0xffff_ffff)?;
+        v.one(
+            &format!("{name} far past the end"),
+            load(0),
+            &[(6, 0xffff_ff00), (5, 7)],
+        )?;
+        v.one(
+            &format!("{name} wrapping below zero"),
+            load(below(size)),
+            &[(6, 0), (5, 7)],
+        )?;
+        v.one(
+            &format!("{name} wrapping above 4 GiB"),
+            load(4),
+            &[(6, 0xffff_fffc), (5, 7)],
+        )?;
+        v.one_in(
+            &format!("{name} of the last bytes of 4 GiB"),
+            load(below(size)),
+            &[(6, 0)],
+            0xffff_ffff,
+        )?;
         if size > 1 {
             v.one(&format!("{name} misaligned"), load(1), &[(6, DATA), (5, 7)])?;
-            v.one(&format!("{name} misaligned and past the end"), load(size - 1), &[(6, MEMORY), (5, 7)])?;
-            v.one(&format!("{name} across leaves is misaligned"), load(31), &[(6, DATA), (5, 7)])?;
+            v.one(
+                &format!("{name} misaligned and past the end"),
+                load(size - 1),
+                &[(6, MEMORY), (5, 7)],
+            )?;
+            v.one(
+                &format!("{name} across leaves is misaligned"),
+                load(31),
+                &[(6, DATA), (5, 7)],
+            )?;
         }
         if size == 4 {
             v.one(&format!("{name} half aligned"), load(2), &[(6, DATA), (5, 7)])?;
@@ -344,31 +445,77 @@ fn memory(v: &mut Vectors) -> Result<()> {
         let store = |imm| word(op, 0, 6, 7, imm);
         let value = (7, 0x89ab_cdef);
         for at in [0, size, 2 * size, 28, 32 - size, 32, 64 + 32 - size] {
-            v.one(&format!("{name} at byte {at} of the data"), store(at), &[(6, DATA), value])?;
+            v.one(
+                &format!("{name} at byte {at} of the data"),
+                store(at),
+                &[(6, DATA), value],
+            )?;
         }
-        v.one(&format!("{name} with a negative offset"), store(below(size)), &[(6, DATA + 32), value])?;
+        v.one(
+            &format!("{name} with a negative offset"),
+            store(below(size)),
+            &[(6, DATA + 32), value],
+        )?;
         v.one(&format!("{name} on zeros"), store(0), &[(6, DATA + 0x1000), value])?;
         v.one(&format!("{name} of zero on zeros"), store(0), &[(6, DATA + 0x1000)])?;
         v.one(&format!("{name} of x0"), word(op, 0, 6, 0, 4), &[(6, DATA)])?;
-        v.one(&format!("{name} on code changes data memory only"), store(0), &[(6, CODE), value])?;
+        v.one(
+            &format!("{name} on code changes data memory only"),
+            store(0),
+            &[(6, CODE), value],
+        )?;
         v.one(&format!("{name} at address 0"), word(op, 0, 0, 7, 0), &[value])?;
-        v.one(&format!("{name} of its own address"), word(op, 0, 6, 6, 8), &[(6, DATA)])?;
-        v.one(&format!("{name} on the last bytes"), store(below(size)), &[(6, MEMORY), value])?;
+        v.one(
+            &format!("{name} of its own address"),
+            word(op, 0, 6, 6, 8),
+            &[(6, DATA)],
+        )?;
+        v.one(
+            &format!("{name} on the last bytes"),
+            store(below(size)),
+            &[(6, MEMORY), value],
+        )?;
         v.one(&format!("{name} past the end"), store(0), &[(6, MEMORY), value])?;
-        v.one(&format!("{name} wrapping below zero"), store(below(size)), &[(6, 0), value])?;
-        v.one(&format!("{name} wrapping above 4 GiB"), store(4), &[(6, 0xffff_fffc), value])?;
-        v.one_in(&format!("{name} on the last bytes of 4 GiB"), store(below(size)), &[(6, 0), value], 0xffff_ffff)?;
+        v.one(
+            &format!("{name} wrapping below zero"),
+            store(below(size)),
+            &[(6, 0), value],
+        )?;
+        v.one(
+            &format!("{name} wrapping above 4 GiB"),
+            store(4),
+            &[(6, 0xffff_fffc), value],
+        )?;
+        v.one_in(
+            &format!("{name} on the last bytes of 4 GiB"),
+            store(below(size)),
+            &[(6, 0), value],
+            0xffff_ffff,
+        )?;
         if size > 1 {
             v.one(&format!("{name} misaligned"), store(1), &[(6, DATA), value])?;
-            v.one(&format!("{name} misaligned and past the end"), store(size - 1), &[(6, MEMORY), value])?;
-            v.one(&format!("{name} across leaves is misaligned"), store(31), &[(6, DATA), value])?;
+            v.one(
+                &format!("{name} misaligned and past the end"),
+                store(size - 1),
+                &[(6, MEMORY), value],
+            )?;
+            v.one(
+                &format!("{name} across leaves is misaligned"),
+                store(31),
+                &[(6, DATA), value],
+            )?;
         }
         if size == 4 {
             v.one(&format!("{name} half aligned"), store(2), &[(6, DATA), value])?;
         }
     }
     // A page that becomes zero again is an elided sibling again.
-    let mut m = machine(&[word(Op::Sw, 0, 6, 7, 0), word(Op::Sw, 0, 6, 0, 0), word(Op::Lw, 8, 6, 0, 0), ECALL])?;
+    let mut m = machine(&[
+        word(Op::Sw, 0, 6, 7, 0),
+        word(Op::Sw, 0, 6, 0, 0),
+        word(Op::Lw, 8, 6, 0, 0),
+        ECALL,
+    ])?;
     m.set_register(6, DATA + 0x2000);
     m.set_register(7, 1);
     v.step("sw on a zero page", &mut m)?;
@@ -422,15 +569,26 @@ fn illegal(v: &mut Vectors) -> Result<()> {
         ("andn (Zbb)", 0x4000_7033),
         ("mul with funct7 0x41", 0x8200_0033),
     ];
-    for (name, base) in [("opcode 0x0b", 0x0b), ("opcode 0x2b", 0x2b), ("opcode 0x5b", 0x5b), ("opcode 0x7b", 0x7b)] {
+    for (name, base) in [
+        ("opcode 0x0b", 0x0b),
+        ("opcode 0x2b", 0x2b),
+        ("opcode 0x5b", 0x5b),
+        ("opcode 0x7b", 0x7b),
+    ] {
         words.push((name, base));
     }
     for (name, instruction) in words {
-        ensure!(decode(instruction).is_none(), "{name} is an instruction; it should be illegal");
+        ensure!(
+            decode(instruction).is_none(),
+            "{name} is an instruction; it should be illegal"
+        );
         v.one(&format!("illegal: {name}"), instruction, &[(5, 7)])?;
     }
-    for (name, instruction) in [("fence", 0x0ff0_000f), ("fence.tso", 0x8330_000f), ("fence, every free bit set", 0xffff_8f8f)]
-    {
+    for (name, instruction) in [
+        ("fence", 0x0ff0_000f),
+        ("fence.tso", 0x8330_000f),
+        ("fence, every free bit set", 0xffff_8f8f),
+    ] {
         v.one(name, instruction, &[])?;
     }
     v.one("pause (a fence)", 0x0100_000f, &[])
@@ -451,15 +609,26 @@ fn fetches(v: &mut Vectors) -> Result<()> {
         v.step(&format!("fetch at {pc:#x}: outside the code tree"), &mut at(pc)?)?;
     }
     for pc in [0, 0x5c, 0x74, 0x7c] {
-        v.step(&format!("fetch at {pc:#x}: zeros in the code tree are illegal"), &mut at(pc)?)?;
+        v.step(
+            &format!("fetch at {pc:#x}: zeros in the code tree are illegal"),
+            &mut at(pc)?,
+        )?;
     }
     for pc in [0x60, 0x64, 0x70] {
         v.step(&format!("fetch at {pc:#x}"), &mut at(pc)?)?;
     }
     let low = |code: &[u32]| -> Result<Machine> {
         let bytes: Vec<u8> = code.iter().flat_map(|word| word.to_le_bytes()).collect();
-        let segment = Segment { address: 0, bytes: &bytes, size: u32::try_from(bytes.len())?, executable: true };
-        Ok(Machine::new(&Program::new(&[segment], 0, Vec::new())?, keccak256(INPUT)))
+        let segment = Segment {
+            address: 0,
+            bytes: &bytes,
+            size: u32::try_from(bytes.len())?,
+            executable: true,
+        };
+        Ok(Machine::new(
+            &Program::new(&[segment], 0, Vec::new())?,
+            keccak256(INPUT),
+        ))
     };
     let mut m = low(&[nop; 8])?;
     v.step("code tree of height 0, first word", &mut m)?;
@@ -487,7 +656,11 @@ fn calls(v: &mut Vectors) -> Result<()> {
         v.one(&format!("HALT {code:#x}"), ECALL, &[(A7, 1), (A0, code)])?;
     }
     for number in [0, 6, 93, 0x101, 0x8000_0001, 0xffff_ffff] {
-        v.one(&format!("system call {number:#x}: unknown"), ECALL, &[(A7, number), (A0, 5)])?;
+        v.one(
+            &format!("system call {number:#x}: unknown"),
+            ECALL,
+            &[(A7, number), (A0, 5)],
+        )?;
     }
 
     let write = |from, length| [(A7, 2), (A0, from), (A1, length)];
@@ -501,18 +674,30 @@ fn calls(v: &mut Vectors) -> Result<()> {
     v.call("WRITE of the last byte", &write(MEMORY - 1, 1), MEMORY)?;
     v.call("WRITE past the end", &write(MEMORY - 8, 16), MEMORY)?;
     v.call("WRITE from outside", &write(0xffff_fff0, 4), MEMORY)?;
-    v.call("WRITE from the last leaf of 4 GiB, on to address 0", &write(0xffff_ffe8, 32), 0xffff_ffff)?;
+    v.call(
+        "WRITE from the last leaf of 4 GiB, on to address 0",
+        &write(0xffff_ffe8, 32),
+        0xffff_ffff,
+    )?;
     v.one("WRITE of 4 GiB, first step", ECALL, &write(DATA + 1, 0xffff_ffff))?;
 
     let data: Vec<u8> = (0..100u8).map(|i| i.wrapping_mul(29) ^ 0x5a).collect();
     let hash = v.preimages.insert(&data);
     let read = |to, offset, length| read_arguments(&hash, to, offset, length);
     v.call("READ of nothing", &read(DATA, 0, 0), MEMORY)?;
-    v.call("READ of nothing from nowhere", &read_arguments(&[0x11; 32], MEMORY, 7, 0), MEMORY)?;
+    v.call(
+        "READ of nothing from nowhere",
+        &read_arguments(&[0x11; 32], MEMORY, 7, 0),
+        MEMORY,
+    )?;
     v.call("READ of one byte", &read(DATA + 31, 99, 1), MEMORY)?;
     v.call("READ of a leaf", &read(DATA + 32, 32, 32), MEMORY)?;
     v.call("READ of the whole", &read(DATA, 0, 100), MEMORY)?;
-    v.call("READ of more than there is", &read(DATA + 0x1000, 0, 0xffff_ffff), MEMORY)?;
+    v.call(
+        "READ of more than there is",
+        &read(DATA + 0x1000, 0, 0xffff_ffff),
+        MEMORY,
+    )?;
     v.call("READ across leaves", &read(DATA + 30, 3, 40), MEMORY)?;
     v.call("READ across pages", &read(DATA + 0x0ffc, 90, 8), MEMORY)?;
     v.call("READ at the end", &read(DATA, 100, 4), MEMORY)?;
@@ -521,14 +706,30 @@ fn calls(v: &mut Vectors) -> Result<()> {
     v.call("READ to the last byte", &read(MEMORY - 1, 50, 1), MEMORY)?;
     v.call("READ to past the end of memory", &read(MEMORY - 8, 0, 16), MEMORY)?;
     v.call("READ to outside memory", &read(MEMORY, 0, 16), MEMORY)?;
-    v.call("READ to the last leaf of 4 GiB, on to address 0", &read(0xffff_ffe8, 0, 32), 0xffff_ffff)?;
+    v.call(
+        "READ to the last leaf of 4 GiB, on to address 0",
+        &read(0xffff_ffe8, 0, 32),
+        0xffff_ffff,
+    )?;
     let empty = v.preimages.insert(&[]);
-    v.call("READ of the empty preimage", &read_arguments(&empty, DATA, 0, 4), MEMORY)?;
+    v.call(
+        "READ of the empty preimage",
+        &read_arguments(&empty, DATA, 0, 4),
+        MEMORY,
+    )?;
     let longest = v.preimages.insert(&vec![0xa5; surety_machine::MAX_PREIMAGE_BYTES]);
     let end = u32::try_from(surety_machine::MAX_PREIMAGE_BYTES)?;
-    v.call("READ of the end of the longest preimage", &read_arguments(&longest, DATA, end - 5, 64), MEMORY)?;
+    v.call(
+        "READ of the end of the longest preimage",
+        &read_arguments(&longest, DATA, end - 5, 64),
+        MEMORY,
+    )?;
     let zeros = v.preimages.insert(&[0; 64]);
-    v.call("READ of zeros on zeros", &read_arguments(&zeros, DATA + 0x2000, 0, 32), MEMORY)?;
+    v.call(
+        "READ of zeros on zeros",
+        &read_arguments(&zeros, DATA + 0x2000, 0, 32),
+        MEMORY,
+    )?;
 
     v.one("INPUT", ECALL, &[(A7, 4), (A0, 1), (S2, 1), (S2 + 7, 1)])?;
     for (name, from, length) in [
@@ -646,10 +847,19 @@ fn rejected() -> Result<Vec<Value>> {
     reject("a wrong sibling", &with(good.len() - 1, &[good[good.len() - 1] ^ 1]))?;
     reject("a wrong code root", &with(0, &[good[0] ^ 1]))?;
     reject("a wrong memory root", &with(32, &[good[32] ^ 1]))?;
-    reject("a code bitmap with a bit at the height", &[&with(code_proof + 32, &[0, 0, 0, 4])[..], &[0; 64]].concat())?;
+    reject(
+        "a code bitmap with a bit at the height",
+        &[&with(code_proof + 32, &[0, 0, 0, 4])[..], &[0; 64]].concat(),
+    )?;
     reject("a code bitmap with the top bit", &with(code_proof + 32, &[0x80]))?;
-    reject("a memory bitmap with a bit at the height", &with(memory_proof + 32, &[0, 0, 8, 0]))?;
-    reject("a memory bitmap with a bit missing", &with(memory_proof + 32, &[0, 0, 0, 0]))?;
+    reject(
+        "a memory bitmap with a bit at the height",
+        &with(memory_proof + 32, &[0, 0, 8, 0]),
+    )?;
+    reject(
+        "a memory bitmap with a bit missing",
+        &with(memory_proof + 32, &[0, 0, 0, 0]),
+    )?;
     reject("the siblings of another level", &{
         let bitmap: [u8; 4] = std::array::from_fn(|i| good[memory_proof + 32 + i]);
         let bits = u32::from_be_bytes(bitmap);
@@ -664,13 +874,22 @@ fn rejected() -> Result<Vec<Value>> {
     // A memory proof where the step needs none.
     reject("a memory proof for a misaligned store", &with(135 + 4 * 5, &[1]))?;
     let addi = machine(&[word(Op::Addi, 5, 5, 0, 1)])?.witness(&mut preimages)?.bytes;
-    reject("a memory proof for addi", &[&addi[..], good.get(memory_proof..).unwrap_or_default()].concat())?;
+    reject(
+        "a memory proof for addi",
+        &[&addi[..], good.get(memory_proof..).unwrap_or_default()].concat(),
+    )?;
     let mut halted = m.state();
     halted.status = 1;
-    reject("a halted machine with proofs", &[&halted.to_bytes()[..], good.get(code_proof..).unwrap_or_default()].concat())?;
+    reject(
+        "a halted machine with proofs",
+        &[&halted.to_bytes()[..], good.get(code_proof..).unwrap_or_default()].concat(),
+    )?;
     let mut outside = m.state();
     outside.pc = 0x80;
-    reject("a code proof outside the code tree", &[&outside.to_bytes()[..], good.get(code_proof..).unwrap_or_default()].concat())?;
+    reject(
+        "a code proof outside the code tree",
+        &[&outside.to_bytes()[..], good.get(code_proof..).unwrap_or_default()].concat(),
+    )?;
     // The proof of another leaf than the one asked for.
     let other = Tree::clone(m.program().memory()).prove(DATA / 32 + 1);
     let mut swapped = cut(memory_proof);
@@ -680,9 +899,15 @@ fn rejected() -> Result<Vec<Value>> {
     for (register, value) in read_arguments(&hash, DATA, 0, 4) {
         m.set_register(register, value);
     }
-    reject("READ of a preimage that was not shown", &m.witness(&mut preimages)?.bytes)?;
+    reject(
+        "READ of a preimage that was not shown",
+        &m.witness(&mut preimages)?.bytes,
+    )?;
     m.set_register(A7, 4);
-    reject("INPUT of a preimage that was not shown", &m.witness(&mut preimages)?.bytes)?;
+    reject(
+        "INPUT of a preimage that was not shown",
+        &m.witness(&mut preimages)?.bytes,
+    )?;
     Ok(vectors)
 }
 
@@ -700,7 +925,11 @@ mod tests {
         assert_eq!(names.len(), vectors.len(), "two vectors have the same name");
         for row in &surety_machine::TABLE {
             let found = names.iter().any(|name| name.split(' ').next() == Some(row.name));
-            assert!(found || row.name == "ecall" || names.contains(row.name) || row.name == "jalr", "no vector for {}", row.name);
+            assert!(
+                found || row.name == "ecall" || names.contains(row.name) || row.name == "jalr",
+                "no vector for {}",
+                row.name
+            );
         }
         Ok(())
     }

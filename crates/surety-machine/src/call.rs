@@ -79,9 +79,17 @@ impl Call {
                 }
             }
             3 if a2 == 0 => Call::Next,
-            3 => Call::Read(Read { hash: hash_in(registers), address: a0, offset: a1, left: a2 }),
+            3 => Call::Read(Read {
+                hash: hash_in(registers),
+                address: a0,
+                offset: a1,
+                left: a2,
+            }),
             4 => Call::Input,
-            5 if a1 <= MAX_HINT_BYTES && fits(a0, a1, memory_size) => Call::Hint { address: a0, length: a1 },
+            5 if a1 <= MAX_HINT_BYTES && fits(a0, a1, memory_size) => Call::Hint {
+                address: a0,
+                length: a1,
+            },
             5 => Call::Next,
             _ => Call::Trap(TrapCause::Syscall),
         }
@@ -98,7 +106,10 @@ impl Read {
         if !fits(self.address, length, memory_size) {
             return ReadStep::Trap;
         }
-        ReadStep::Copy { length, last: length == self.left || length == rest }
+        ReadStep::Copy {
+            length,
+            last: length == self.left || length == rest,
+        }
     }
 
     /// The registers after `length` bytes were copied.

@@ -91,7 +91,12 @@ impl<'a> File<'a> {
         offset
             .checked_add(size)
             .and_then(|end| self.0.get(usize::try_from(offset).ok()?..usize::try_from(end).ok()?))
-            .ok_or(ElfError::Truncated { what, offset, size, file })
+            .ok_or(ElfError::Truncated {
+                what,
+                offset,
+                size,
+                file,
+            })
     }
 
     fn number<const N: usize>(&self, offset: u64, what: &'static str) -> Result<[u8; N], ElfError> {
@@ -116,7 +121,16 @@ fn check(
     supported: bool,
     expected: &'static str,
 ) -> Result<(), ElfError> {
-    if supported { Ok(()) } else { Err(ElfError::Field { field, offset, found: found.into(), expected }) }
+    if supported {
+        Ok(())
+    } else {
+        Err(ElfError::Field {
+            field,
+            offset,
+            found: found.into(),
+            expected,
+        })
+    }
 }
 
 impl Program {
@@ -126,13 +140,25 @@ impl Program {
     pub fn from_elf(file: &[u8]) -> Result<Self, ElfError> {
         let elf = File(file);
         let magic = elf.number::<4>(0, "ELF magic")?;
-        check("magic", 0, u32::from_be_bytes(magic), magic == *b"\x7fELF", "0x7f454c46 (an ELF file)")?;
+        check(
+            "magic",
+            0,
+            u32::from_be_bytes(magic),
+            magic == *b"\x7fELF",
+            "0x7f454c46 (an ELF file)",
+        )?;
         let [class, data, version] = elf.number(4, "e_ident")?;
         check("EI_CLASS", 4, class, class == 1, "1 (32-bit)")?;
         check("EI_DATA", 5, data, data == 1, "1 (little-endian)")?;
         check("EI_VERSION", 6, version, version == 1, "1")?;
         let kind = elf.half(16, "e_type")?;
-        check("e_type", 16, kind, kind == 2, "2 (ET_EXEC; link without position independence)")?;
+        check(
+            "e_type",
+            16,
+            kind,
+            kind == 2,
+            "2 (ET_EXEC; link without position independence)",
+        )?;
         let machine = elf.half(18, "e_machine")?;
         check("e_machine", 18, machine, machine == 243, "0xf3 (EM_RISCV)")?;
         let version = elf.word(20, "e_version")?;
@@ -140,12 +166,30 @@ impl Program {
         let entry = elf.word(24, "e_entry")?;
         let headers = elf.word(28, "e_phoff")?;
         let flags = elf.word(36, "e_flags")?;
-        check("e_flags", 36, flags, flags & REFUSED_FLAGS == 0, "neither RVC (1), a float ABI (6) nor RVE (8): build for rv32im, ilp32")?;
+        check(
+            "e_flags",
+            36,
+            flags,
+            flags & REFUSED_FLAGS == 0,
+            "neither RVC (1), a float ABI (6) nor RVE (8): build for rv32im, ilp32",
+        )?;
         let header_size = elf.half(42, "e_phentsize")?;
         let header_count = elf.half(44, "e_phnum")?;
-        check("e_phnum", 44, header_count, header_count != PN_XNUM, "fewer than 65,535 program headers")?;
+        check(
+            "e_phnum",
+            44,
+            header_count,
+            header_count != PN_XNUM,
+            "fewer than 65,535 program headers",
+        )?;
         if header_count > 0 {
-            check("e_phentsize", 42, header_size, header_size == PROGRAM_HEADER_BYTES, "32")?;
+            check(
+                "e_phentsize",
+                42,
+                header_size,
+                header_size == PROGRAM_HEADER_BYTES,
+                "32",
+            )?;
         }
 
         let mut segments = Vec::new();
@@ -157,22 +201,44 @@ impl Program {
             let [kind, offset, address, _, file_size, memory_size, flags, _] =
                 core::array::from_fn(|i| words.get(i).map_or(0, |word| u32::from_le_bytes(*word)));
             match kind {
-                PT_DYNAMIC => return Err(ElfError::Unsupported { index, kind: "PT_DYNAMIC" }),
-                PT_INTERP => return Err(ElfError::Unsupported { index, kind: "PT_INTERP" }),
+                PT_DYNAMIC => {
+                    return Err(ElfError::Unsupported {
+                        index,
+                        kind: "PT_DYNAMIC",
+                    });
+                }
+                PT_INTERP => {
+                    return Err(ElfError::Unsupported {
+                        index,
+                        kind: "PT_INTERP",
+                    });
+                }
                 PT_LOAD if memory_size > 0 => {
                     if file_size > memory_size {
-                        return Err(ElfError::FileSize { index, file_size, memory_size });
+                        return Err(ElfError::FileSize {
+                            index,
+                            file_size,
+                            memory_size,
+                        });
                     }
                     let bytes = elf.bytes(offset.into(), file_size.into(), "segment")?;
                     total += u64::from(file_size);
-                    segments.push(Segment { address, bytes, size: memory_size, executable: flags & PF_X != 0 });
+                    segments.push(Segment {
+                        address,
+                        bytes,
+                        size: memory_size,
+                        executable: flags & PF_X != 0,
+                    });
                 }
                 _ => {}
             }
         }
         // Otherwise a small file that gives the same bytes many times over could fill 4 GiB.
         if total > file.len() as u64 {
-            return Err(ElfError::Shared { total, file: file.len() as u64 });
+            return Err(ElfError::Shared {
+                total,
+                file: file.len() as u64,
+            });
         }
         Ok(Program::new(&segments, entry, methods(&elf)?)?)
     }
@@ -183,15 +249,25 @@ fn methods(elf: &File<'_>) -> Result<Vec<String>, ElfError> {
     let Some((offset, text)) = find_methods(elf) else {
         return Ok(Vec::new());
     };
-    let text = core::str::from_utf8(text)
-        .map_err(|error| ElfError::Methods { offset: offset.into(), at: error.valid_up_to() as u64 })?;
-    Ok(text.lines().map(str::trim).filter(|line| !line.is_empty()).map(ToString::to_string).collect())
+    let text = core::str::from_utf8(text).map_err(|error| ElfError::Methods {
+        offset: offset.into(),
+        at: error.valid_up_to() as u64,
+    })?;
+    Ok(text
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+        .map(ToString::to_string)
+        .collect())
 }
 
 fn find_methods<'a>(elf: &File<'a>) -> Option<(u32, &'a [u8])> {
     let headers = elf.word(32, "e_shoff").ok()?;
-    let (size, count, names) =
-        (elf.half(46, "e_shentsize").ok()?, elf.half(48, "e_shnum").ok()?, elf.half(50, "e_shstrndx").ok()?);
+    let (size, count, names) = (
+        elf.half(46, "e_shentsize").ok()?,
+        elf.half(48, "e_shnum").ok()?,
+        elf.half(50, "e_shstrndx").ok()?,
+    );
     if headers == 0 || size != SECTION_HEADER_BYTES {
         return None;
     }
@@ -205,5 +281,7 @@ fn find_methods<'a>(elf: &File<'a>) -> Option<(u32, &'a [u8])> {
     };
     let (_, names) = content(names)?;
     let name = |index: u16| names.get(field(index, 0)? as usize..);
-    (0..count).find(|index| name(*index).is_some_and(|name| name.starts_with(b".surety.methods\0"))).and_then(content)
+    (0..count)
+        .find(|index| name(*index).is_some_and(|name| name.starts_with(b".surety.methods\0")))
+        .and_then(content)
 }

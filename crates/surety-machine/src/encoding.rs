@@ -40,9 +40,7 @@ impl Format {
                 ((signed >> 31) << 12) as u32 | (word << 4) & 0x800 | (word >> 20) & 0x7e0 | (word >> 7) & 0x1e
             }
             Format::U => word & 0xffff_f000,
-            Format::J => {
-                ((signed >> 31) << 20) as u32 | word & 0xf_f000 | (word >> 9) & 0x800 | (word >> 20) & 0x7fe
-            }
+            Format::J => ((signed >> 31) << 20) as u32 | word & 0xf_f000 | (word >> 9) & 0x800 | (word >> 20) & 0x7fe,
         }
     }
 

@@ -160,9 +160,9 @@ instructions! {
     Mulhsu "mulhsu" R      0xfe00_707f 0x0200_2033 Set(|a, b, _| (signed(a).wrapping_mul(b as i64) >> 32) as u32), "rd = high 32 bits of rs1 (signed) × rs2 (unsigned)";
     Mulhu  "mulhu"  R      0xfe00_707f 0x0200_3033 Set(|a, b, _| ((a as u64).wrapping_mul(b as u64) >> 32) as u32), "rd = high 32 bits of rs1 × rs2, both unsigned";
     Div    "div"    R      0xfe00_707f 0x0200_4033 Set(|a, b, _| if b == 0 { u32::MAX } else { (a as i32).wrapping_div(b as i32) as u32 }), "rd = rs1 / rs2, signed, towards zero";
-    Divu   "divu"   R      0xfe00_707f 0x0200_5033 Set(|a, b, _| if b == 0 { u32::MAX } else { a / b }), "rd = rs1 / rs2, unsigned";
+    Divu   "divu"   R      0xfe00_707f 0x0200_5033 Set(|a, b, _| a.checked_div(b).unwrap_or(u32::MAX)), "rd = rs1 / rs2, unsigned";
     Rem    "rem"    R      0xfe00_707f 0x0200_6033 Set(|a, b, _| if b == 0 { a } else { (a as i32).wrapping_rem(b as i32) as u32 }), "rd = rs1 - rs2 × (rs1 / rs2), signed";
-    Remu   "remu"   R      0xfe00_707f 0x0200_7033 Set(|a, b, _| if b == 0 { a } else { a % b }), "rd = rs1 mod rs2, unsigned";
+    Remu   "remu"   R      0xfe00_707f 0x0200_7033 Set(|a, b, _| a.checked_rem(b).unwrap_or(a)), "rd = rs1 mod rs2, unsigned";
     Fence  "fence"  None   0x0000_707f 0x0000_000f Nothing, "nothing";
     Ecall  "ecall"  None   0xffff_ffff 0x0000_0073 Call, "system call (section 6)";
 }

@@ -127,7 +127,10 @@ impl Machine {
             input_hash,
             output_root: ZERO,
             steps: 0,
-            output: Output { limit: Some(DEFAULT_OUTPUT_LIMIT), ..Output::default() },
+            output: Output {
+                limit: Some(DEFAULT_OUTPUT_LIMIT),
+                ..Output::default()
+            },
             recent: Recent::default(),
         }
     }
@@ -202,13 +205,20 @@ impl Machine {
     /// Whether the chunks are the canonical ones: 32 bytes each, the last one shorter.
     #[must_use]
     pub fn output_is_canonical(&self) -> bool {
-        self.output.chunk_lengths.split_last().is_none_or(|(_, but_last)| but_last.iter().all(|length| *length == 32))
+        self.output
+            .chunk_lengths
+            .split_last()
+            .is_none_or(|(_, but_last)| but_last.iter().all(|length| *length == 32))
     }
 
     /// The outcome if the budget ended here.
     #[must_use]
     pub fn outcome(&self) -> Outcome {
-        Outcome { status: self.status, exit: self.exit, output_root: self.output_root }
+        Outcome {
+            status: self.status,
+            exit: self.exit,
+            output_root: self.output_root,
+        }
     }
 
     /// The state. Hashes memory written since the last time.
@@ -304,7 +314,7 @@ impl Machine {
         let mut pc = self.pc;
         let mut left = limit;
         // Jumps check their target, so `pc` stays aligned once it is.
-        if pc % 4 != 0 {
+        if !pc.is_multiple_of(4) {
             return Stop::Trap(TrapCause::Fetch);
         }
         let stop = loop {
@@ -319,7 +329,12 @@ impl Machine {
             let Some(instruction) = slot else {
                 break Stop::Trap(TrapCause::Illegal);
             };
-            let step = Step { instruction, registers: &mut registers, memory: &mut self.memory, pc };
+            let step = Step {
+                instruction,
+                registers: &mut registers,
+                memory: &mut self.memory,
+                pc,
+            };
             match instruction.op.visit(step) {
                 Flow::Go(next) => pc = next,
                 Flow::Stop(stop) => break stop,
@@ -455,7 +470,11 @@ struct Step<'a> {
 impl Step<'_> {
     #[inline(always)]
     fn jump(target: u32) -> Result<u32, Flow> {
-        if target % 4 == 0 { Ok(target) } else { Err(Flow::Stop(Stop::Trap(TrapCause::JumpMisaligned))) }
+        if target.is_multiple_of(4) {
+            Ok(target)
+        } else {
+            Err(Flow::Stop(Stop::Trap(TrapCause::JumpMisaligned)))
+        }
     }
 }
 
@@ -465,14 +484,23 @@ impl Visit for Step<'_> {
     /// The table's effect is a constant here, so each operation compiles to its own few machine instructions.
     #[inline(always)]
     fn visit<const OP: usize>(self) -> Flow {
-        let Step { instruction, registers, memory, pc } = self;
+        let Step {
+            instruction,
+            registers,
+            memory,
+            pc,
+        } = self;
         let next = pc.wrapping_add(4);
         let a = registers.get(instruction.rs1);
         let imm = instruction.imm;
         let trap = |cause| Flow::Stop(Stop::Trap(cause));
         match const { TABLE[OP].effect } {
             Effect::Set(f) => {
-                let b = if const { TABLE[OP].format.has_rs2() } { registers.get(instruction.rs2) } else { imm };
+                let b = if const { TABLE[OP].format.has_rs2() } {
+                    registers.get(instruction.rs2)
+                } else {
+                    imm
+                };
                 registers.set(instruction.rd, f(a, b, pc));
             }
             Effect::Branch(taken) => {

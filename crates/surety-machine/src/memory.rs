@@ -72,7 +72,11 @@ impl Memory {
     pub fn new(tree: Tree) -> Self {
         let mut slots = Vec::new();
         slots.resize_with(tree.page_count(), || Slot::Unread);
-        Memory { tree, slots, written: Vec::new() }
+        Memory {
+            tree,
+            slots,
+            written: Vec::new(),
+        }
     }
 
     /// Memory has 2^height leaves.
@@ -160,7 +164,9 @@ impl Memory {
     /// Writes bytes that lie within one page; `None` if they do not, or outside memory.
     pub(crate) fn write(&mut self, address: u32, bytes: &[u8]) -> Option<()> {
         let at = offset(address);
-        self.page_mut(address)?.get_mut(at..at.checked_add(bytes.len())?)?.copy_from_slice(bytes);
+        self.page_mut(address)?
+            .get_mut(at..at.checked_add(bytes.len())?)?
+            .copy_from_slice(bytes);
         Some(())
     }
 
@@ -204,10 +210,13 @@ impl Memory {
         if !self.written.is_empty() {
             self.written.sort_unstable();
             let slots = &self.slots;
-            let changed = self.written.iter().filter_map(|&number| match slots.get(number as usize) {
-                Some(Slot::Written(bytes)) => Some((number, &**bytes)),
-                _ => None,
-            });
+            let changed = self
+                .written
+                .iter()
+                .filter_map(|&number| match slots.get(number as usize) {
+                    Some(Slot::Written(bytes)) => Some((number, &**bytes)),
+                    _ => None,
+                });
             for (number, page) in self.tree.update(changed) {
                 if let Some(slot) = self.slots.get_mut(number as usize) {
                     *slot = Slot::Read(page);
@@ -247,6 +256,9 @@ impl Clone for Memory {
 
 impl core::fmt::Debug for Memory {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("Memory").field("height", &self.height()).field("written", &self.written.len()).finish()
+        f.debug_struct("Memory")
+            .field("height", &self.height())
+            .field("written", &self.written.len())
+            .finish()
     }
 }

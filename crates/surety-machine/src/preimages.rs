@@ -60,13 +60,21 @@ pub struct WithInput<'a> {
 impl<'a> WithInput<'a> {
     /// Adds `input` to `rest`.
     pub fn new(input: &[u8], rest: &'a mut dyn Preimages) -> Self {
-        WithInput { hash: keccak256(input), input: input.into(), rest }
+        WithInput {
+            hash: keccak256(input),
+            input: input.into(),
+            rest,
+        }
     }
 }
 
 impl Preimages for WithInput<'_> {
     fn get(&mut self, hash: &Hash) -> Option<Arc<[u8]>> {
-        if *hash == self.hash { Some(self.input.clone()) } else { self.rest.get(hash) }
+        if *hash == self.hash {
+            Some(self.input.clone())
+        } else {
+            self.rest.get(hash)
+        }
     }
 
     fn hint(&mut self, hint: &str) {
@@ -87,7 +95,10 @@ impl Recent {
         }
         let data = source.get(hash).ok_or(PreimageError::Missing(*hash))?;
         if data.len() > MAX_PREIMAGE_BYTES {
-            return Err(PreimageError::TooLong { hash: *hash, length: data.len() });
+            return Err(PreimageError::TooLong {
+                hash: *hash,
+                length: data.len(),
+            });
         }
         let found = keccak256(&data);
         if found != *hash {

@@ -67,7 +67,9 @@ pub enum ProgramError {
         address: u32,
     },
     /// Code too high.
-    #[error("executable segment at {address:#x} ends at {end:#x}, above the limit of {MAX_CODE_BYTES:#x}; link code at a lower address")]
+    #[error(
+        "executable segment at {address:#x} ends at {end:#x}, above the limit of {MAX_CODE_BYTES:#x}; link code at a lower address"
+    )]
     CodeTooHigh {
         /// The segment's address.
         address: u32,
@@ -100,7 +102,9 @@ pub struct Program {
 
 /// The smallest height whose tree covers `size` bytes (at most 4 GiB).
 fn height_of(size: u64) -> u8 {
-    (0..MAX_HEIGHT).find(|height| 32u64 << height >= size).unwrap_or(MAX_HEIGHT)
+    (0..MAX_HEIGHT)
+        .find(|height| 32u64 << height >= size)
+        .unwrap_or(MAX_HEIGHT)
 }
 
 impl Program {
@@ -116,7 +120,11 @@ impl Program {
             let (address, end) = (segment.address, segment.end());
             if segment.bytes.len() as u64 > u64::from(segment.size) {
                 let found = segment.bytes.len() as u64;
-                return Err(ProgramError::TooManyBytes { address, found, size: segment.size });
+                return Err(ProgramError::TooManyBytes {
+                    address,
+                    found,
+                    size: segment.size,
+                });
             }
             if end > 1 << 32 {
                 return Err(ProgramError::PastEnd { address, end });
@@ -126,7 +134,7 @@ impl Program {
             }
             last_end = end;
             if segment.executable {
-                if address % 4 != 0 {
+                if !address.is_multiple_of(4) {
                     return Err(ProgramError::CodeMisaligned { address });
                 }
                 if end > u64::from(MAX_CODE_BYTES) {
@@ -136,11 +144,15 @@ impl Program {
                 code_last = address as usize + segment.bytes.len();
             }
         }
-        if entry % 4 != 0 {
+        if !entry.is_multiple_of(4) {
             return Err(ProgramError::EntryMisaligned { entry });
         }
         let executable = |segment: &&&Segment<'_>| segment.executable;
-        if !segments.iter().filter(executable).any(|s| s.address <= entry && u64::from(entry) < s.end()) {
+        if !segments
+            .iter()
+            .filter(executable)
+            .any(|s| s.address <= entry && u64::from(entry) < s.end())
+        {
             return Err(ProgramError::EntryOutside { entry });
         }
 

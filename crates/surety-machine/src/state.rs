@@ -198,7 +198,11 @@ impl Outcome {
     /// The cause, if it trapped.
     #[must_use]
     pub fn trap(&self) -> Option<TrapCause> {
-        if self.status == Status::Trapped { TrapCause::from_exit(self.exit) } else { None }
+        if self.status == Status::Trapped {
+            TrapCause::from_exit(self.exit)
+        } else {
+            None
+        }
     }
 }
 
@@ -222,5 +226,7 @@ pub fn output_root(output: &[u8], chunk_lengths: &[u8]) -> Option<Hash> {
 /// The output root of `output` in the canonical chunking: 32 bytes each, the last one shorter.
 #[must_use]
 pub fn canonical_output_root(output: &[u8]) -> Hash {
-    output.chunks(32).fold(crate::hash::ZERO, |root, chunk| keccak(&[&root, chunk]))
+    output
+        .chunks(32)
+        .fold(crate::hash::ZERO, |root, chunk| keccak(&[&root, chunk]))
 }

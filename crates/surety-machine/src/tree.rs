@@ -35,7 +35,10 @@ impl Page {
         for (i, node) in nodes.iter_mut().enumerate().skip(1) {
             *node = ZERO_ROOTS[usize::from(PAGE_HEIGHT) - i.ilog2() as usize];
         }
-        Page { bytes: [0; PAGE_BYTES], nodes }
+        Page {
+            bytes: [0; PAGE_BYTES],
+            nodes,
+        }
     }
 
     /// The page with these bytes; only what differs from `old` is hashed.
@@ -76,7 +79,11 @@ fn subtree(bytes: &[u8], first: usize, height: u8) -> Hash {
         0 => leaves[first],
         1 => {
             let (left, right) = (&leaves[first], &leaves[first + 1]);
-            if *left == ZERO && *right == ZERO { ZERO_ROOTS[1] } else { parent(left, right) }
+            if *left == ZERO && *right == ZERO {
+                ZERO_ROOTS[1]
+            } else {
+                parent(left, right)
+            }
         }
         _ => {
             let left = subtree(bytes, first, height - 1);
@@ -159,7 +166,9 @@ pub struct Tree {
 
 impl core::fmt::Debug for Tree {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("Tree").field("height", &self.height).finish_non_exhaustive()
+        f.debug_struct("Tree")
+            .field("height", &self.height)
+            .finish_non_exhaustive()
     }
 }
 
@@ -167,7 +176,11 @@ impl Tree {
     /// An all-zero tree. A height above 27 counts as 27.
     #[must_use]
     pub fn zero(height: u8) -> Self {
-        Tree { height: height.min(crate::state::MAX_HEIGHT), root: Node::Zero, zero: Arc::new(Page::zero()) }
+        Tree {
+            height: height.min(crate::state::MAX_HEIGHT),
+            root: Node::Zero,
+            zero: Arc::new(Page::zero()),
+        }
     }
 
     /// The tree has 2^height leaves.
@@ -202,7 +215,11 @@ impl Tree {
         let mut node = &self.root;
         for level in (PAGE_HEIGHT..self.height).rev() {
             let (left, right) = node.children();
-            node = if number >> (level - PAGE_HEIGHT) & 1 == 0 { left } else { right };
+            node = if number >> (level - PAGE_HEIGHT) & 1 == 0 {
+                left
+            } else {
+                right
+            };
         }
         match node {
             Node::Page(page) => page,
@@ -211,12 +228,10 @@ impl Tree {
     }
 
     /// Puts changed pages, sorted by number and each below the page count, in place. Gives back those pages.
-    pub(crate) fn update<'a>(
-        &mut self,
-        changed: impl Iterator<Item = (u32, &'a PageBytes)>,
-    ) -> Vec<(u32, Arc<Page>)> {
-        let pages: Vec<_> =
-            changed.map(|(number, bytes)| (number, Arc::new(Page::new(bytes, self.page(number))))).collect();
+    pub(crate) fn update<'a>(&mut self, changed: impl Iterator<Item = (u32, &'a PageBytes)>) -> Vec<(u32, Arc<Page>)> {
+        let pages: Vec<_> = changed
+            .map(|(number, bytes)| (number, Arc::new(Page::new(bytes, self.page(number)))))
+            .collect();
         self.root = self.root.with(self.height.max(PAGE_HEIGHT), 0, &pages);
         pages
     }
@@ -229,7 +244,11 @@ impl Tree {
         let mut node = &self.root;
         for level in (PAGE_HEIGHT..self.height).rev() {
             let (left, right) = node.children();
-            let (next, sibling) = if index >> level & 1 == 0 { (left, right) } else { (right, left) };
+            let (next, sibling) = if index >> level & 1 == 0 {
+                (left, right)
+            } else {
+                (right, left)
+            };
             siblings[usize::from(level)] = sibling.hash(level);
             node = next;
         }
@@ -238,7 +257,11 @@ impl Tree {
         for level in 0..PAGE_HEIGHT.min(self.height) {
             siblings[usize::from(level)] = page.node(level, within >> level ^ 1);
         }
-        let mut proof = Proof { leaf: page.node(0, within), bitmap: 0, siblings: Vec::new() };
+        let mut proof = Proof {
+            leaf: page.node(0, within),
+            bitmap: 0,
+            siblings: Vec::new(),
+        };
         for (level, sibling) in siblings.iter().enumerate().take(usize::from(self.height)) {
             if *sibling != ZERO_ROOTS[level] {
                 proof.bitmap |= 1 << level;
@@ -272,8 +295,16 @@ impl Proof {
         let mut given = self.siblings.iter();
         let mut node = *leaf;
         for (level, zero) in ZERO_ROOTS.iter().enumerate().take(usize::from(height)) {
-            let sibling = if self.bitmap >> level & 1 == 1 { given.next()? } else { zero };
-            node = if index >> level & 1 == 0 { parent(&node, sibling) } else { parent(sibling, &node) };
+            let sibling = if self.bitmap >> level & 1 == 1 {
+                given.next()?
+            } else {
+                zero
+            };
+            node = if index >> level & 1 == 0 {
+                parent(&node, sibling)
+            } else {
+                parent(sibling, &node)
+            };
         }
         Some(node)
     }
@@ -293,6 +324,10 @@ impl Proof {
         let (siblings, rest) = rest.split_at_checked(bitmap.count_ones() as usize * LEAF_BYTES)?;
         *bytes = rest;
         let (siblings, _) = siblings.as_chunks::<LEAF_BYTES>();
-        Some(Proof { leaf: *leaf, bitmap, siblings: siblings.to_vec() })
+        Some(Proof {
+            leaf: *leaf,
+            bitmap,
+            siblings: siblings.to_vec(),
+        })
     }
 }

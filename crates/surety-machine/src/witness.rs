@@ -92,8 +92,14 @@ impl Machine {
     pub fn witness(&mut self, preimages: &mut dyn Preimages) -> Result<Witness, RunError> {
         let mut bytes = self.state_bytes().to_vec();
         let mut preimage = None;
-        if self.status() == Status::Running && self.pc() % 4 == 0 && u64::from(self.pc()) < self.program().code().size() {
-            self.program().code().prove(self.pc() / LEAF_BYTES as u32).encode_to(&mut bytes);
+        if self.status() == Status::Running
+            && self.pc().is_multiple_of(4)
+            && u64::from(self.pc()) < self.program().code().size()
+        {
+            self.program()
+                .code()
+                .prove(self.pc() / LEAF_BYTES as u32)
+                .encode_to(&mut bytes);
             if let Some(address) = self.touched(preimages, &mut preimage)? {
                 self.memory.prove(address).encode_to(&mut bytes);
             }
@@ -153,15 +159,30 @@ struct Reader<'a> {
 impl Reader<'_> {
     /// The next proof, checked to be of leaf `address / 32` of the tree with this root.
     fn proof(&mut self, part: &'static str, address: u32, height: u8, root: &Hash) -> Result<Proof, WitnessError> {
-        let proof = Proof::decode_from(&mut self.rest).ok_or(WitnessError::Truncated { part, length: self.length })?;
+        let proof = Proof::decode_from(&mut self.rest).ok_or(WitnessError::Truncated {
+            part,
+            length: self.length,
+        })?;
         let found = proof
             .root_with(&proof.leaf, address / LEAF_BYTES as u32, height)
-            .ok_or(WitnessError::Bitmap { part, bitmap: proof.bitmap, height })?;
-        if found == *root { Ok(proof) } else { Err(WitnessError::Root { part }) }
+            .ok_or(WitnessError::Bitmap {
+                part,
+                bitmap: proof.bitmap,
+                height,
+            })?;
+        if found == *root {
+            Ok(proof)
+        } else {
+            Err(WitnessError::Root { part })
+        }
     }
 
     fn end(&self) -> Result<(), WitnessError> {
-        if self.rest.is_empty() { Ok(()) } else { Err(WitnessError::Trailing { count: self.rest.len() }) }
+        if self.rest.is_empty() {
+            Ok(())
+        } else {
+            Err(WitnessError::Trailing { count: self.rest.len() })
+        }
     }
 }
 
@@ -172,8 +193,9 @@ const MEMORY_PROOF: &str = "memory proof";
 /// Total on any bytes: a wrong witness is an error, never a panic, and costs at most some 100 hashes.
 pub fn verify_step(witness: &[u8], preimages: &dyn PreimageOracle) -> Result<VerifiedStep, WitnessError> {
     let length = witness.len();
-    let (state_bytes, rest) =
-        witness.split_first_chunk::<STATE_BYTES>().ok_or(WitnessError::Truncated { part: "state", length })?;
+    let (state_bytes, rest) = witness
+        .split_first_chunk::<STATE_BYTES>()
+        .ok_or(WitnessError::Truncated { part: "state", length })?;
     let before = keccak256(state_bytes);
     let mut reader = Reader { rest, length };
     let mut state = State::from_bytes(state_bytes);
@@ -191,7 +213,10 @@ pub fn verify_step(witness: &[u8], preimages: &dyn PreimageOracle) -> Result<Ver
         state.exit = cause as u32;
     }
     reader.end()?;
-    Ok(VerifiedStep { before, after: state.root() })
+    Ok(VerifiedStep {
+        before,
+        after: state.root(),
+    })
 }
 
 /// One step of a running machine. A trap changes nothing in `state`.
@@ -201,7 +226,7 @@ fn step(
     preimages: &dyn PreimageOracle,
 ) -> Result<Result<(), TrapCause>, WitnessError> {
     let pc = state.pc;
-    if pc % 4 != 0 || u64::from(pc) >= (LEAF_BYTES as u64) << state.code_height {
+    if !pc.is_multiple_of(4) || u64::from(pc) >= (LEAF_BYTES as u64) << state.code_height {
         return Ok(Err(TrapCause::Fetch));
     }
     let code = reader.proof("code proof", pc, state.code_height, &state.code_root)?;
@@ -216,7 +241,11 @@ fn step(
     let mut result = None;
     match instruction.instruction().effect {
         Effect::Set(f) => {
-            let b = if instruction.instruction().format.has_rs2() { rs2 } else { imm };
+            let b = if instruction.instruction().format.has_rs2() {
+                rs2
+            } else {
+                imm
+            };
             result = Some(f(a, b, pc));
         }
         Effect::Branch(taken) => {
@@ -254,7 +283,7 @@ fn step(
         Effect::Nothing => {}
         Effect::Call => return call(state, reader, preimages),
     }
-    if next % 4 != 0 {
+    if !next.is_multiple_of(4) {
         return Ok(Err(TrapCause::JumpMisaligned));
     }
     if let Some(value) = result {
@@ -287,7 +316,10 @@ fn call(
             next = advance_write(&mut state.registers, length);
         }
         Call::Read(read) => {
-            let unknown = WitnessError::Preimage { hash: read.hash, offset: read.offset };
+            let unknown = WitnessError::Preimage {
+                hash: read.hash,
+                offset: read.offset,
+            };
             match read.plan(preimages.length(&read.hash).ok_or(unknown)?, memory_size) {
                 ReadStep::End => {}
                 ReadStep::Trap => return Ok(Err(TrapCause::StoreRange)),
@@ -301,7 +333,9 @@ fn call(
         }
         Call::Input => {
             let hash = state.input_hash;
-            let length = preimages.length(&hash).ok_or(WitnessError::Preimage { hash, offset: 0 })?;
+            let length = preimages
+                .length(&hash)
+                .ok_or(WitnessError::Preimage { hash, offset: 0 })?;
             set_input(&mut state.registers, &hash, length);
         }
     }
@@ -318,11 +352,13 @@ fn store(state: &mut State, reader: &mut Reader<'_>, address: u32, bytes: &[u8])
     let mut leaf = proof.leaf;
     let at = within_leaf(address);
     leaf[at..at + bytes.len()].copy_from_slice(bytes);
-    state.memory_root = proof.root_with(&leaf, address / LEAF_BYTES as u32, height).ok_or(WitnessError::Bitmap {
-        part: MEMORY_PROOF,
-        bitmap: proof.bitmap,
-        height,
-    })?;
+    state.memory_root = proof
+        .root_with(&leaf, address / LEAF_BYTES as u32, height)
+        .ok_or(WitnessError::Bitmap {
+            part: MEMORY_PROOF,
+            bitmap: proof.bitmap,
+            height,
+        })?;
     Ok(())
 }
 
