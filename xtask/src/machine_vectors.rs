@@ -6,13 +6,17 @@
 //! A preimage that a step needs is given by hash, the offset of the 32 bytes shown, those bytes (zeros past the end)
 //! and the preimage's length; `null` where none is needed.
 
-use std::{collections::BTreeMap, fs, path::PathBuf};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::PathBuf,
+};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 use surety_machine::{
-    Decoded, Hash, Machine, MemoryPreimages, Op, PreimageOracle, Preimages, Program, STATE_BYTES, Segment, Tree,
-    Witness, WitnessError, decode, keccak256, verify_step,
+    Decoded, Hash, Machine, MemoryPreimages, Op, PreimageOracle, Preimages, Program, STATE_BYTES, Segment, TrapCause,
+    Tree, Witness, WitnessError, decode, keccak256, verify_step,
 };
 
 use crate::repo;
@@ -37,7 +41,7 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
         [flag] if flag == "--check" => true,
         _ => bail!("machine-vectors: found {args:?}; expected nothing, or --check"),
     };
-    for (file, vectors) in [("steps.json", steps()?), ("rejected.json", rejected()?)] {
+    for (file, vectors) in [("steps.json", steps()?.vectors), ("rejected.json", rejected()?)] {
         let path = folder().join(file);
         let fresh = lines(&vectors)?;
         if check {
@@ -108,6 +112,8 @@ fn show(witness: &Witness, preimages: &mut dyn Preimages) -> Result<(Shown, Valu
 struct Vectors {
     preimages: MemoryPreimages,
     vectors: Vec<Value>,
+    /// The instructions and traps there is a vector for, by name.
+    covered: BTreeSet<&'static str>,
 }
 
 /// An immediate below zero.
@@ -153,6 +159,12 @@ impl Vectors {
     fn step(&mut self, name: &str, machine: &mut Machine) -> Result<()> {
         let witness = machine.witness(&mut self.preimages)?;
         let before = machine.state_root();
+        let instruction = machine
+            .program()
+            .instructions()
+            .get((machine.pc() / 4) as usize)
+            .copied()
+            .flatten();
         machine.run(machine.steps() + 1, &mut self.preimages)?;
         let after = machine.state_root();
         let (shown, preimage) = show(&witness, &mut self.preimages)?;
@@ -161,6 +173,9 @@ impl Vectors {
             verified.before == before && verified.after == after,
             "{name}: the interpreter and the verifier disagree; one of them is wrong"
         );
+        self.covered
+            .extend(instruction.map(|instruction| instruction.instruction().name));
+        self.covered.extend(machine.outcome().trap().map(TrapCause::name));
         self.add(name, &witness.bytes, &preimage, &before, &after);
         Ok(())
     }
@@ -241,10 +256,11 @@ const IMMEDIATES: [(u32, u32); 8] = [
     (0xffff_f800, 0xffff_f800),
 ];
 
-fn steps() -> Result<Vec<Value>> {
+fn steps() -> Result<Vectors> {
     let mut v = Vectors {
         preimages: MemoryPreimages::default(),
         vectors: Vec::new(),
+        covered: BTreeSet::new(),
     };
     v.preimages.insert(INPUT);
     arithmetic(&mut v)?;
@@ -255,7 +271,7 @@ fn steps() -> Result<Vec<Value>> {
     calls(&mut v)?;
     ended(&mut v)?;
     run_of_steps(&mut v)?;
-    Ok(v.vectors)
+    Ok(v)
 }
 
 fn arithmetic(v: &mut Vectors) -> Result<()> {
@@ -387,7 +403,7 @@ fn memory(v: &mut Vectors) -> Result<()> {
     for (op, size) in loads {
         let name = op.instruction().name;
         let load = |imm| word(op, 5, 6, 0, imm);
-        for at in [0, size, 2 * size, 28, 32 - size, 32, 64 + 32 - size] {
+        for at in [0, size, 2 * size, 24, 32 - size, 32, 64 + 32 - size] {
             v.one(&format!("{name} at byte {at} of the data"), load(at), &[(6, DATA)])?;
         }
         v.one(
@@ -444,7 +460,7 @@ fn memory(v: &mut Vectors) -> Result<()> {
         let name = op.instruction().name;
         let store = |imm| word(op, 0, 6, 7, imm);
         let value = (7, 0x89ab_cdef);
-        for at in [0, size, 2 * size, 28, 32 - size, 32, 64 + 32 - size] {
+        for at in [0, size, 2 * size, 24, 32 - size, 32, 64 + 32 - size] {
             v.one(
                 &format!("{name} at byte {at} of the data"),
                 store(at),
@@ -920,16 +936,13 @@ mod tests {
 
     #[test]
     fn every_instruction_and_trap_has_a_vector() -> anyhow::Result<()> {
-        let vectors = super::steps()?;
-        let names: std::collections::BTreeSet<_> = vectors.iter().filter_map(|v| v["name"].as_str()).collect();
-        assert_eq!(names.len(), vectors.len(), "two vectors have the same name");
-        for row in &surety_machine::TABLE {
-            let found = names.iter().any(|name| name.split(' ').next() == Some(row.name));
-            assert!(
-                found || row.name == "ecall" || names.contains(row.name) || row.name == "jalr",
-                "no vector for {}",
-                row.name
-            );
+        let found = super::steps()?;
+        let names: super::BTreeSet<_> = found.vectors.iter().filter_map(|v| v["name"].as_str()).collect();
+        assert_eq!(names.len(), found.vectors.len(), "two vectors have the same name");
+        let instructions = surety_machine::TABLE.iter().map(|row| row.name);
+        let traps = super::TrapCause::ALL.map(super::TrapCause::name);
+        for name in instructions.chain(traps) {
+            assert!(found.covered.contains(name), "no vector for {name}");
         }
         Ok(())
     }
