@@ -53,10 +53,6 @@ contract Machine is IMachine {
         if (witness.length < MachineStateLib.LENGTH) revert WitnessLength(witness.length, MachineStateLib.LENGTH);
         MachineState state = MachineStateLib.load(witness);
         pre = state.root();
-        if (state.status() > TRAPPED) revert StatusUnknown(uint8(state.status()));
-        if (state.codeHeight() > MAX_HEIGHT || state.memHeight() > MAX_HEIGHT) {
-            revert HeightTooLarge(uint8(state.codeHeight()), uint8(state.memHeight()), MAX_HEIGHT);
-        }
         uint256 start;
         assembly ("memory-safe") {
             start := witness.offset
@@ -64,6 +60,9 @@ contract Machine is IMachine {
         unchecked {
             Proofs memory proofs = MerkleProof.at(start + MachineStateLib.LENGTH);
             if (state.status() == RUNNING) {
+                if (state.codeHeight() > MAX_HEIGHT || state.memHeight() > MAX_HEIGHT) {
+                    revert HeightTooLarge(uint8(state.codeHeight()), uint8(state.memHeight()), MAX_HEIGHT);
+                }
                 uint256 pc = state.takePc();
                 uint256 next = _execute(state, proofs, pc);
                 if (next >= TRAP) {
@@ -334,7 +333,7 @@ contract Machine is IMachine {
             uint256 length = state.reg(A1);
             if (length == 0) return next;
             uint256 size = _min(length, 32 - (source & 31));
-            if (_outside(state, source + size - 1)) return LOAD_RANGE;
+            if (_outside(state, source)) return LOAD_RANGE;
             bytes32 leaf = _readLeaf(state, proofs, source >> 5);
             bytes32 root = state.outputRoot();
             assembly ("memory-safe") {
@@ -355,11 +354,14 @@ contract Machine is IMachine {
             uint256 left = state.reg(A2);
             if (left == 0) return next;
             uint256 offset = state.reg(A1);
-            (bytes32 value, uint256 length) = preimages.word(state.hashRegisters(), uint32(offset));
-            if (offset >= length) return next;
             uint256 destination = state.reg(A0);
+            bytes32 hash = state.hashRegisters();
+            if (_outside(state, destination)) return offset < preimages.lengthOf(hash) ? STORE_RANGE : next;
+            // Registers are below 2^32.
+            // forge-lint: disable-next-line(unsafe-typecast)
+            (bytes32 value, uint256 length) = preimages.word(hash, uint32(offset));
+            if (offset >= length) return next;
             uint256 size = _min(_min(left, 32 - (destination & 31)), length - offset);
-            if (_outside(state, destination + size - 1)) return STORE_RANGE;
             _writeLeaf(state, proofs, destination, size, uint256(value));
             state.setReg(A0, (destination + size) & WORD);
             state.setReg(A1, offset + size);
@@ -378,8 +380,7 @@ contract Machine is IMachine {
 
     // Leaves of data memory
 
-    /// Whether data memory ends before this address. An access never crosses a leaf, so one address of it tells for all;
-    /// the system calls ask for the last, which may be 2^32 or more.
+    /// Whether an address is outside data memory. An access never crosses a leaf, so its first byte tells for all of it.
     function _outside(MachineState state, uint256 location) private pure returns (bool) {
         unchecked {
             return location >> (state.memHeight() + 5) != 0;

@@ -606,7 +606,7 @@ contract MachineTest is MachineFixture {
 
     function test_readAtOrPastTheEnd() public {
         bytes memory data = pattern(100);
-        // only its length is shown
+        // Only its length is shown.
         bytes32 hash = preimages.show(data, new uint32[](0));
         uint32[3] memory offsets = [uint32(100), 101, ONES];
         for (uint256 i; i < offsets.length; i++) {
@@ -660,27 +660,35 @@ contract MachineTest is MachineFixture {
 
     function test_readToOutsideMemoryTraps() public {
         Scene memory s = call(3);
-        setHash(s.state, show(pattern(100), 7));
+        // Only its length is shown: no byte is needed.
+        setHash(s.state, preimages.show(pattern(100), new uint32[](0)));
         s.state.x[10] = uint32(32) << MEM_HEIGHT;
         s.state.x[11] = 7;
         s.state.x[12] = 1;
         assertTrap(s, 7);
         s.state.x[10] = ONES;
         assertTrap(s, 7);
+        // Past the end of the preimage nothing would be written.
+        s.state.x[11] = 100;
+        ReferenceState memory expected = after_(s);
+        expected.pc += 4;
+        assertStep(s, expected);
     }
 
     // Machines that do not run
 
     function test_endedMachinesStepToThemselves() public view {
-        for (uint8 status = 1; status < 3; status++) {
+        uint8[4] memory statuses = [1, 2, 3, 255];
+        for (uint256 i; i < statuses.length; i++) {
             Scene memory s = scene(A.jal(3, 16));
-            s.state.status = status;
+            s.state.status = statuses[i];
             s.state.exit = 7;
+            s.state.memHeight = 255;
             assertStep(s, after_(s));
         }
     }
 
-    /// A whole step call, with 32-byte pieces: the scene of an ECALL.
+    /// An ECALL with this number.
     function call(uint32 number) internal pure returns (Scene memory s) {
         s = scene(A.ECALL);
         s.state.x[17] = number;

@@ -11,8 +11,6 @@ import {IPreimages} from "./IPreimages.sol";
 interface IMachine {
     /// The witness (or state) is shorter or longer than it must be, in bytes.
     error WitnessLength(uint256 found, uint256 expected);
-    /// A status that no machine has.
-    error StatusUnknown(uint8 status);
     /// A tree higher than 27 levels.
     error HeightTooLarge(uint8 codeHeight, uint8 memHeight, uint8 max);
     /// A proof gives a sibling at or above the root.

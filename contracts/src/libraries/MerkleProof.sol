@@ -53,6 +53,9 @@ library MerkleProof {
     /// Bytes of a proof without siblings: leaf and bitmap.
     uint256 private constant HEAD = 36;
 
+    /// Where the loops below have the bitmap's bit of the level they are at.
+    uint256 private constant BITMAP_BIT = 1 << 128;
+
     /// The proofs that start at byte `at` of the calldata.
     function at(uint256 position) internal pure returns (Proofs memory proofs) {
         proofs.at = position;
@@ -78,19 +81,21 @@ library MerkleProof {
             let bitmap := shr(224, calldataload(add(proof, 32)))
             proof := add(proof, HEAD)
             let zero := mload(add(proofs, 0x20))
-            for { let end := add(zero, shl(5, height)) } lt(zero, end) { zero := add(zero, 0x20) } {
-                // A right child (odd index) goes to 0x20, its sibling to 0x00; a left child the other way round.
-                let side := shl(5, and(index, 1))
-                mstore(side, node)
-                switch and(bitmap, 1)
-                case 0 { mstore(xor(side, 0x20), mload(zero)) }
-                default {
-                    mstore(xor(side, 0x20), calldataload(proof))
+            // Index and bitmap in one word, shifted together: this level's bit of the index is bit 5, that of the bitmap
+            // is bit 128, and a bit above the bitmap ends the loop. (What is shifted out below 128 stays above bit 32.)
+            let path := or(shl(5, index), shl(128, or(bitmap, shl(height, 1))))
+            for {} shr(129, path) { zero := add(zero, 0x20) } {
+                let sibling := mload(zero)
+                if and(path, BITMAP_BIT) {
+                    sibling := calldataload(proof)
                     proof := add(proof, 0x20)
                 }
+                // A right child (odd index) goes to 0x20, its sibling to 0x00; a left child the other way round.
+                let side := and(path, 0x20)
+                mstore(side, node)
+                mstore(xor(side, 0x20), sibling)
                 node := keccak256(0x00, 0x40)
-                index := shr(1, index)
-                bitmap := shr(1, bitmap)
+                path := shr(1, path)
             }
             mstore(proofs, proof)
         }
@@ -110,20 +115,23 @@ library MerkleProof {
             let bitmap := shr(224, calldataload(add(proof, 32)))
             proof := add(proof, HEAD)
             let zero := mload(add(proofs, 0x20))
-            for { let end := add(zero, shl(5, height)) } lt(zero, end) { zero := add(zero, 0x20) } {
-                let side := shl(5, and(index, 1))
-                mstore(side, node)
-                switch and(bitmap, 1)
-                case 0 { mstore(xor(side, 0x20), mload(zero)) }
-                default {
-                    mstore(xor(side, 0x20), calldataload(proof))
+            // Index and bitmap in one word, shifted together: this level's bit of the index is bit 5, that of the bitmap
+            // is bit 128, and a bit above the bitmap ends the loop. (What is shifted out below 128 stays above bit 32.)
+            let path := or(shl(5, index), shl(128, or(bitmap, shl(height, 1))))
+            for {} shr(129, path) { zero := add(zero, 0x20) } {
+                let sibling := mload(zero)
+                if and(path, BITMAP_BIT) {
+                    sibling := calldataload(proof)
                     proof := add(proof, 0x20)
                 }
+                // A right child (odd index) goes to 0x20, its sibling to 0x00; a left child the other way round.
+                let side := and(path, 0x20)
+                mstore(side, node)
+                mstore(xor(side, 0x20), sibling)
                 node := keccak256(0x00, 0x40)
                 mstore(side, changedNode)
                 changedNode := keccak256(0x00, 0x40)
-                index := shr(1, index)
-                bitmap := shr(1, bitmap)
+                path := shr(1, path)
             }
             mstore(proofs, proof)
         }

@@ -76,8 +76,8 @@ contract ReferenceMachine {
         run.state = ReferenceStateLib.decode(witness);
         run.at = 263;
         pre = run.state.root();
-        if (run.state.status > 2 || run.state.codeHeight > 27 || run.state.memHeight > 27) revert Malformed();
         if (run.state.status == 0) {
+            if (run.state.codeHeight > 27 || run.state.memHeight > 27) revert Malformed();
             uint32 trap = execute(run);
             if (trap != 0) {
                 run.state.status = 2;
@@ -345,10 +345,11 @@ contract ReferenceMachine {
                 hash = abi.encodePacked(hash, uint8(uint256(state.x[18 + i]) / 2 ** (8 * j)));
             }
         }
-        (bytes32 word, uint32 length) = preimages.word(bytes32(hash), offset);
+        uint32 length = preimages.lengthOf(bytes32(hash));
         if (offset >= length) return advance(run);
         uint32 n = min(min(left, 32 - destination % 32), length - offset);
         if (uint256(destination) + n > memorySize(run)) return 7;
+        (bytes32 word,) = preimages.word(bytes32(hash), offset);
         bytes memory data = new bytes(n);
         for (uint256 i; i < n; i++) {
             data[i] = word[i];
