@@ -1,0 +1,214 @@
+//! Requests made on-chain (the forced path): answered like any other, and the answer posted to the service's contract.
+//!
+//! A request is pending until its answer is seen on-chain, ours or, after a restart, one posted before. The feed's
+//! cursor never passes the block of a pending request, so none is forgotten over a restart.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::Duration,
+};
+
+use alloy::primitives::{Address, B256};
+use surety_chain::Severity;
+use tokio::{sync::Semaphore, task::JoinHandle};
+
+use crate::{
+    chain::ChainClient,
+    executor::RunFailure,
+    metrics::{Count, Metrics},
+    pool::PoolError,
+    provider::{ForcedCall, Provider, ProviderError},
+    store::Store,
+};
+
+/// Answers being made at a time.
+const AT_A_TIME: usize = 4;
+/// Requests pending, at most; more are left for later, and the cursor waits for them.
+const MAX_PENDING: usize = 1_024;
+/// Attempts at a request whose data cannot be found, before it is dropped.
+const ATTEMPTS: u32 = 8;
+
+/// Answers the forced requests of all services of a node.
+pub(crate) struct Forced {
+    providers: HashMap<Address, Arc<Provider>>,
+    chain: Arc<dyn ChainClient>,
+    store: Arc<Store>,
+    metrics: Arc<Metrics>,
+    max_pause: Duration,
+    permits: Arc<Semaphore>,
+    pending: BTreeMap<B256, (u64, JoinHandle<()>)>,
+    /// Oldest block with a request that found no place.
+    left_over: Option<u64>,
+}
+
+impl std::fmt::Debug for Forced {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Forced").field("pending", &self.pending.len()).finish_non_exhaustive()
+    }
+}
+
+impl Forced {
+    /// For these providers.
+    pub(crate) fn new(
+        providers: &[Arc<Provider>],
+        chain: Arc<dyn ChainClient>,
+        store: Arc<Store>,
+        metrics: Arc<Metrics>,
+        max_pause: Duration,
+    ) -> Self {
+        Self {
+            providers: providers.iter().map(|p| (p.service(), p.clone())).collect(),
+            chain,
+            store,
+            metrics,
+            max_pause,
+            permits: Arc::new(Semaphore::new(AT_A_TIME)),
+            pending: BTreeMap::new(),
+            left_over: None,
+        }
+    }
+
+    /// A request was seen in a block.
+    pub(crate) fn seen(&mut self, block: u64, service: Address, call: ForcedCall) {
+        self.tidy();
+        let Some(provider) = self.providers.get(&service) else { return };
+        let hash = call.hash.0;
+        if self.pending.contains_key(&hash) {
+            return;
+        }
+        match self.store.forced(hash) {
+            Ok(Some(_)) => return,
+            Ok(None) => {}
+            Err(error) => tracing::error!(%error, "the store cannot be read for a forced request"),
+        }
+        if self.pending.len() >= MAX_PENDING {
+            self.left_over = Some(self.left_over.map_or(block, |b| b.min(block)));
+            return;
+        }
+        let work = Work {
+            provider: provider.clone(),
+            chain: self.chain.clone(),
+            store: self.store.clone(),
+            metrics: self.metrics.clone(),
+            max_pause: self.max_pause,
+            permits: self.permits.clone(),
+        };
+        self.pending.insert(hash, (block, tokio::spawn(work.carry_out(call))));
+    }
+
+    /// The oldest block that must be read again after a restart; `None` if all is done.
+    pub(crate) fn oldest(&mut self) -> Option<u64> {
+        self.tidy();
+        self.pending.values().map(|(block, _)| *block).min().into_iter().chain(self.left_over).min()
+    }
+
+    /// The block to read again now, because a request there found no place and there is place now.
+    pub(crate) fn take_left_over(&mut self) -> Option<u64> {
+        self.tidy();
+        if self.pending.len() < MAX_PENDING / 2 { self.left_over.take() } else { None }
+    }
+
+    fn tidy(&mut self) {
+        self.pending.retain(|_, (_, task)| !task.is_finished());
+    }
+}
+
+impl Drop for Forced {
+    fn drop(&mut self) {
+        for (_, task) in self.pending.values() {
+            task.abort();
+        }
+    }
+}
+
+struct Work {
+    provider: Arc<Provider>,
+    chain: Arc<dyn ChainClient>,
+    store: Arc<Store>,
+    metrics: Arc<Metrics>,
+    max_pause: Duration,
+    permits: Arc<Semaphore>,
+}
+
+enum Next {
+    Done(B256),
+    Retry(String),
+    /// Tried a bounded number of times.
+    RetryFew(String),
+    Drop(String),
+}
+
+impl Work {
+    async fn carry_out(self, call: ForcedCall) {
+        let mut pause = Duration::from_secs(1);
+        let mut attempts = 0;
+        loop {
+            let next = match self.permits.acquire().await {
+                Ok(_permit) => self.attempt(&call).await,
+                Err(_) => return,
+            };
+            match next {
+                Next::Done(transaction) => {
+                    let (store, hash) = (self.store.clone(), call.hash.0);
+                    let noted = tokio::task::spawn_blocking(move || store.set_forced(hash, transaction)).await;
+                    if !matches!(noted, Ok(Ok(()))) {
+                        tracing::warn!(request = %call.hash, "an answered forced request could not be noted");
+                    }
+                    return;
+                }
+                Next::Drop(reason) => {
+                    tracing::warn!(request = %call.hash, reason, "a request made on-chain is not answered");
+                    return;
+                }
+                Next::RetryFew(reason) if attempts >= ATTEMPTS => {
+                    tracing::warn!(request = %call.hash, reason, "a request made on-chain is not answered");
+                    return;
+                }
+                Next::RetryFew(reason) | Next::Retry(reason) => {
+                    attempts += 1;
+                    tracing::info!(request = %call.hash, reason, "a request made on-chain has to wait");
+                }
+            }
+            tokio::time::sleep(pause).await;
+            pause = pause.saturating_mul(2).min(self.max_pause);
+        }
+    }
+
+    async fn attempt(&self, call: &ForcedCall) -> Next {
+        let (service, operator) = (self.provider.service(), self.provider.operator());
+        match self.chain.responded(service, call.hash.0, operator).await {
+            Ok(true) => return Next::Done(B256::ZERO),
+            Ok(false) => {}
+            Err(e) => return Next::Retry(e.to_string()),
+        }
+        match self.chain.is_bonded(service, operator).await {
+            Ok(true) => {}
+            Ok(false) => return Next::Drop("this operator is not bonded for the service".into()),
+            Err(e) => return Next::Retry(e.to_string()),
+        }
+        let answer = match self.provider.answer_forced(call.clone()).await {
+            Ok(answer) => answer,
+            Err(e @ ProviderError::Pool(PoolError::Busy { .. })) => return Next::Retry(e.to_string()),
+            Err(e @ ProviderError::Pool(PoolError::Run(RunFailure::MissingPreimage(_)))) => {
+                return Next::RetryFew(e.to_string());
+            }
+            Err(e @ (ProviderError::NoProgram(_) | ProviderError::Chain(_))) => return Next::RetryFew(e.to_string()),
+            Err(e) => return Next::Drop(e.to_string()),
+        };
+        match self.chain.respond(&answer).await {
+            Ok(sent) => {
+                self.metrics.count(Count::Forced);
+                tracing::info!(request = %call.hash, gas = sent.gas, "answered a request on-chain");
+                Next::Done(sent.hash)
+            }
+            // Posted by somebody else, or reorganised away: the next look tells.
+            Err(e) if e.severity() == Severity::Reset => Next::RetryFew(e.to_string()),
+            Err(e) if e.severity() == Severity::Temporary => Next::Retry(e.to_string()),
+            Err(e) => {
+                self.metrics.count(Count::ChainError);
+                Next::RetryFew(e.to_string())
+            }
+        }
+    }
+}

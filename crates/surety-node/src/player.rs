@@ -1,0 +1,477 @@
+//! The dispute player's driver: feeds the chain's events to [`surety_protocol::dispute::Player`], and carries out what
+//! it wants: runs the machine again, makes witnesses, sends transactions.
+//!
+//! All of the game's state is on the chain. After a restart, however abrupt, the events lead to the same wishes; every
+//! move names the head it answers, so sending one twice changes nothing; and before anything is sent, the dispute is
+//! read again. So nothing here needs to be stored but where to begin to read.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use alloy::{primitives::Address, signers::SignerSync};
+use surety_chain::{Error, Severity};
+use surety_primitives::{
+    ClaimDetail, CompactSignature, Domain, Outcome, Response, ResultHash, Signed, Statement, StatementId,
+    Status,
+};
+use surety_protocol::dispute::{Effect, Event, Input, Player, Policy};
+use tokio::{
+    runtime::Handle,
+    sync::{Semaphore, mpsc},
+    task::JoinHandle,
+};
+
+use crate::{
+    chain::ChainClient,
+    config::{Limits, PlayerConfig},
+    executor::{Executor, Job, RunFailure, Stop},
+    metrics::{Count, Metrics},
+    preimages::{Lookup, RunPreimages, Sources},
+    programs::Programs,
+    provider::new_answer,
+    store::Store,
+    trace::{Tracer, preimage},
+};
+
+/// Results that tasks have for the player, waiting.
+const QUEUE: usize = 256;
+/// Computations at a time, over all disputes.
+const COMPUTATIONS: usize = 2;
+/// Tasks under way per dispute; more means something hangs.
+const MAX_TASKS: usize = 64;
+
+/// What the driver works with.
+#[derive(Clone)]
+pub(crate) struct Tools {
+    /// The L1.
+    pub(crate) chain: Arc<dyn ChainClient>,
+    /// Runs the disputed program again.
+    pub(crate) tracer: Arc<dyn Tracer>,
+    /// Runs a statement this node has not answered.
+    pub(crate) executor: Arc<dyn Executor>,
+    /// What this node has answered.
+    pub(crate) store: Arc<Store>,
+    /// The programs.
+    pub(crate) programs: Arc<Programs>,
+    /// The preimages.
+    pub(crate) sources: Arc<Sources>,
+    /// The operator's key.
+    pub(crate) signer: alloy::signers::local::PrivateKeySigner,
+    /// Of the signed responses.
+    pub(crate) domain: Domain,
+    /// The services this node provides: it joins disputes of no others.
+    pub(crate) services: Vec<Address>,
+    /// What it does by itself.
+    pub(crate) config: PlayerConfig,
+    /// Bounds of a run.
+    pub(crate) limits: Limits,
+    /// Counters.
+    pub(crate) metrics: Arc<Metrics>,
+    /// Where preimages are fetched.
+    pub(crate) runtime: Handle,
+}
+
+impl std::fmt::Debug for Tools {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tools").field("services", &self.services).field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+/// The player and its tasks. Owned by the watcher, which feeds it.
+pub(crate) struct PlayerDriver {
+    tools: Tools,
+    player: Player,
+    results: mpsc::Receiver<Input>,
+    sender: mpsc::Sender<Input>,
+    tasks: Vec<(Effect, JoinHandle<()>)>,
+    computing: Arc<Semaphore>,
+    stopping: Arc<AtomicBool>,
+    replay: bool,
+    statements: HashMap<StatementId, Statement>,
+}
+
+impl std::fmt::Debug for PlayerDriver {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PlayerDriver").field("tasks", &self.tasks.len()).finish_non_exhaustive()
+    }
+}
+
+impl PlayerDriver {
+    /// A driver that knows nothing of the chain yet. `clock` is the contract's, in seconds.
+    pub(crate) fn new(tools: Tools, clock: u64) -> Self {
+        let (sender, results) = mpsc::channel(QUEUE);
+        let policy =
+            Policy { resend_after: tools.config.resend_seconds, grace: tools.config.grace_seconds, clock };
+        let player = Player::new(tools.signer.address(), policy);
+        Self {
+            tools,
+            player,
+            results,
+            sender,
+            tasks: vec![],
+            computing: Arc::new(Semaphore::new(COMPUTATIONS)),
+            stopping: Arc::new(AtomicBool::new(false)),
+            replay: false,
+            statements: HashMap::new(),
+        }
+    }
+
+    /// Tells the player something and starts what it then wants.
+    pub(crate) fn handle(&mut self, input: Input) {
+        // The player speaks of disputes by id; the machine is asked about statements.
+        if let Input::Event { dispute, event: Event::Opened { statement, .. }, .. } = &input {
+            self.statements.insert(*dispute, *statement);
+        }
+        let settled = match &input {
+            Input::Event { dispute, event: Event::Settled { .. }, .. } => Some(*dispute),
+            _ => None,
+        };
+        for effect in self.player.handle(input) {
+            self.start(effect);
+        }
+        if let Some(dispute) = settled {
+            self.statements.remove(&dispute);
+        }
+    }
+
+    /// Waits for a task's result; pending for ever while there is none.
+    pub(crate) async fn next_result(&mut self) -> Option<Input> {
+        self.results.recv().await
+    }
+
+    /// Whom it plays for.
+    pub(crate) fn operator(&self) -> Address {
+        self.tools.signer.address()
+    }
+
+    /// Whether the player asked for all events again; asking resets it.
+    pub(crate) fn take_replay(&mut self) -> bool {
+        std::mem::take(&mut self.replay)
+    }
+
+    /// Gives up what is computed; transactions that were sent stay sent.
+    pub(crate) fn stop(&mut self) {
+        self.stopping.store(true, Ordering::Relaxed);
+        for (_, task) in self.tasks.drain(..) {
+            task.abort();
+        }
+    }
+
+    fn start(&mut self, effect: Effect) {
+        self.tasks.retain(|(_, task)| !task.is_finished());
+        if let Effect::Replay { dispute } = effect {
+            tracing::warn!(%dispute, "events do not fit together; reading them again");
+            self.replay = true;
+            return;
+        }
+        if !self.wanted(&effect) || self.tasks.iter().any(|(running, _)| *running == effect) {
+            return;
+        }
+        if self.tasks.len() >= MAX_TASKS {
+            tracing::error!(tasks = self.tasks.len(), "too much under way; this will be asked for again");
+            return;
+        }
+        let work = Work {
+            tools: self.tools.clone(),
+            results: self.sender.clone(),
+            computing: self.computing.clone(),
+            stop: Stop::on(self.stopping.clone()),
+            statement: match &effect {
+                Effect::NeedValues { dispute, .. } | Effect::NeedWitness { dispute, .. } => {
+                    self.statements.get(dispute).copied()
+                }
+                _ => None,
+            },
+        };
+        let task = tokio::spawn(work.carry_out(effect.clone()));
+        self.tasks.push((effect, task));
+    }
+
+    /// What the operator lets the player do.
+    fn wanted(&self, effect: &Effect) -> bool {
+        let config = &self.tools.config;
+        match effect {
+            Effect::NeedResult { statement, .. } | Effect::SendJoin { statement, .. } => {
+                config.join && self.tools.services.contains(&statement.service)
+            }
+            Effect::SendExpire { .. } | Effect::SendSettle { .. } => config.settle,
+            _ => config.defend,
+        }
+    }
+}
+
+impl Drop for PlayerDriver {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// What one task needs.
+struct Work {
+    tools: Tools,
+    results: mpsc::Sender<Input>,
+    computing: Arc<Semaphore>,
+    stop: Stop,
+    /// What a question about the trace is about.
+    statement: Option<Statement>,
+}
+
+/// Why a task came to nothing.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error(transparent)]
+    Chain(#[from] Error),
+    #[error(transparent)]
+    Run(#[from] RunFailure),
+    #[error("{0}")]
+    Local(String),
+}
+
+impl Failure {
+    /// Whether the same may work later.
+    fn is_temporary(&self) -> bool {
+        match self {
+            Failure::Chain(e) => e.severity() == Severity::Temporary,
+            // Somebody may yet come who has it.
+            Failure::Run(RunFailure::MissingPreimage(_)) => true,
+            Failure::Run(_) | Failure::Local(_) => false,
+        }
+    }
+}
+
+impl Work {
+    /// Tries until it is done, refused, or no longer wanted.
+    async fn carry_out(self, effect: Effect) {
+        let mut pause = Duration::from_secs(1);
+        let longest = Duration::from_secs(self.tools.config.max_backoff_seconds);
+        loop {
+            let name = name(&effect);
+            match self.attempt(&effect).await {
+                Ok(()) => return,
+                Err(failure) => {
+                    self.tools.metrics.count(Count::ChainError);
+                    if !failure.is_temporary() {
+                        // A refusal mostly means that somebody was first, and the events will tell.
+                        tracing::warn!(%failure, effect = name, "not done");
+                        return;
+                    }
+                    tracing::warn!(%failure, effect = name, pause = pause.as_secs(), "failed; trying again");
+                }
+            }
+            tokio::time::sleep(pause).await;
+            pause = pause.saturating_mul(2).min(longest);
+        }
+    }
+
+    async fn attempt(&self, effect: &Effect) -> Result<(), Failure> {
+        match effect {
+            Effect::NeedResult { dispute, statement } => {
+                let result = self.result(*statement).await?;
+                self.tell(Input::Result { dispute: *dispute, result }).await;
+            }
+            Effect::NeedValues { dispute, positions } => {
+                let statement = self.statement()?;
+                let (tracer, stop, at) = (self.tools.tracer.clone(), self.stop.clone(), positions.clone());
+                let roots = self.blocking(move || tracer.values(&statement, &at, &stop)).await?;
+                let values = positions.iter().copied().zip(roots).collect();
+                self.tell(Input::Values { dispute: *dispute, values }).await;
+            }
+            Effect::NeedWitness { dispute, position, kind } => {
+                let statement = self.statement()?;
+                let (tracer, stop, at, kind) = (self.tools.tracer.clone(), self.stop.clone(), *position, *kind);
+                let found = self.blocking(move || tracer.witness(&statement, at, kind, &stop)).await?;
+                let (witness, preimage) = (found.bytes, found.preimage);
+                self.tell(Input::Witness { dispute: *dispute, position: at, witness, preimage }).await;
+            }
+            Effect::ShowPreimage { part, .. } => {
+                if !self.tools.chain.is_shown(part.hash, part.offset).await? {
+                    let (sources, runtime, hash) = (self.tools.sources.clone(), self.tools.runtime.clone(), part.hash);
+                    let data = self
+                        .blocking(move || preimage(&sources, &runtime, hash).ok_or(RunFailure::MissingPreimage(hash)))
+                        .await?;
+                    let sent = self.tools.chain.show(data, vec![part.offset]).await?;
+                    tracing::info!(hash = %part.hash, offset = part.offset, gas = sent.gas, "showed a preimage");
+                }
+                self.tell(Input::Shown(*part)).await;
+            }
+            Effect::SendJoin { dispute, statement, opener, claims, result } => {
+                self.join(*dispute, statement, *opener, claims, *result).await?;
+            }
+            Effect::SendDissect { dispute, head, segment, points } => {
+                if self.is_current(*dispute, *head).await? {
+                    let sent = self.tools.chain.dissect(*dispute, *head, *segment, **points).await?;
+                    self.moved(*dispute, *head, &sent, "dissected").await;
+                }
+            }
+            Effect::SendStep { dispute, statement, head, segment, openings, witness } => {
+                if self.is_current(*dispute, *head).await? {
+                    let (openings, witness) = (openings.clone().into(), witness.clone().into());
+                    let sent = self.tools.chain.step(statement, *head, *segment, openings, witness).await?;
+                    self.moved(*dispute, *head, &sent, "proved the step").await;
+                }
+            }
+            Effect::SendExpire { dispute } => {
+                if self.tools.chain.dispute(*dispute).await?.is_some_and(|view| view.matchRunning) {
+                    let sent = self.tools.chain.expire(*dispute).await?;
+                    self.tools.metrics.count(Count::Expired);
+                    tracing::info!(%dispute, gas = sent.gas, "expired a silent opponent");
+                }
+            }
+            Effect::SendSettle { dispute, statement, opener, claims } => {
+                if self.tools.chain.dispute(*dispute).await?.is_some() {
+                    let sent = self.tools.chain.settle(statement, *opener, claims).await?;
+                    self.tools.metrics.count(Count::Settled);
+                    tracing::info!(%dispute, gas = sent.gas, "settled a dispute");
+                }
+            }
+            Effect::Replay { .. } => {}
+        }
+        Ok(())
+    }
+
+    fn statement(&self) -> Result<Statement, Failure> {
+        self.statement.ok_or_else(|| Failure::Local("asked about a dispute whose opening was not seen".into()))
+    }
+
+    async fn tell(&self, input: Input) {
+        // The driver is gone only when the node stops.
+        let _stopped = self.results.send(input).await;
+    }
+
+    async fn moved(&self, dispute: StatementId, head: alloy::primitives::B256, sent: &crate::chain::Receipt, what: &str) {
+        self.tools.metrics.count(Count::Move);
+        tracing::info!(%dispute, gas = sent.gas, transaction = %sent.hash, "{what}");
+        let (store, hash) = (self.tools.store.clone(), sent.hash);
+        let noted = tokio::task::spawn_blocking(move || store.set_move(dispute.0, head, hash)).await;
+        if !matches!(noted, Ok(Ok(()))) {
+            // For the operator's information only: the chain knows.
+            tracing::warn!(%dispute, "a move could not be noted");
+        }
+    }
+
+    /// Whether the head is still the one to answer, and it is this operator's turn.
+    async fn is_current(&self, dispute: StatementId, head: alloy::primitives::B256) -> Result<bool, Failure> {
+        let view = self.tools.chain.dispute(dispute).await?;
+        Ok(view.is_some_and(|view| view.matchRunning && view.head == head))
+    }
+
+    /// Runs something on a thread of its own, a few at a time.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, RunFailure> + Send + 'static,
+    ) -> Result<T, Failure> {
+        let _permit = self.computing.clone().acquire_owned().await.map_err(|e| Failure::Local(e.to_string()))?;
+        let done = tokio::task::spawn_blocking(work).await.map_err(|e| Failure::Local(e.to_string()))?;
+        Ok(done?)
+    }
+
+    /// The right result of a statement: what is stored, or of a run, which is stored. `None` where this node cannot
+    /// tell.
+    async fn result(&self, statement: Statement) -> Result<Option<ResultHash>, Failure> {
+        let stored = self.tools.store.answer(statement.id().0).map_err(|e| Failure::Local(e.to_string()))?;
+        if let Some(answer) = stored {
+            return outcome(&answer).map(|o| Some(o.result_hash()));
+        }
+        let limit = self.tools.limits.budget;
+        if statement.budget.steps() > limit {
+            tracing::warn!(statement = %statement.id(), limit, "a disputed statement is above the limit of steps");
+            return Ok(None);
+        }
+        let (tools, stop) = (self.tools.clone(), self.stop.clone());
+        let run = self.blocking(move || run_unknown(&tools, &statement, &stop)).await;
+        match run {
+            Ok(result) => Ok(Some(result)),
+            Err(Failure::Run(RunFailure::MissingPreimage(hash))) => {
+                Err(Failure::Run(RunFailure::MissingPreimage(hash)))
+            }
+            Err(failure) => {
+                tracing::warn!(%failure, statement = %statement.id(), "this node cannot tell who is right");
+                Ok(None)
+            }
+        }
+    }
+
+    async fn join(
+        &self,
+        dispute: StatementId,
+        statement: &Statement,
+        opener: Address,
+        claims: &[ClaimDetail],
+        result: ResultHash,
+    ) -> Result<(), Failure> {
+        let operator = self.tools.signer.address();
+        if !self.tools.chain.is_bonded(statement.service, operator).await? {
+            return Err(Failure::Local("cannot join: this operator is not bonded for the service".into()));
+        }
+        // Only what is durable is signed.
+        let stored = self.tools.store.answer(dispute.0).map_err(|e| Failure::Local(e.to_string()))?;
+        let durable = stored.as_ref().map(outcome).transpose()?.map(|o| o.result_hash());
+        if durable != Some(result) {
+            return Err(Failure::Local(format!("will not sign {result}: stored is {durable:?}")));
+        }
+        let Some(first) = claims.first() else { return Err(Failure::Local("a dispute without claims".into())) };
+        let response =
+            Response { statement: *statement, request: first.request, requester: first.requester, result };
+        let signature = self
+            .tools
+            .signer
+            .sign_hash_sync(&response.digest(&self.tools.domain))
+            .map_err(|e| Failure::Local(e.to_string()))?;
+        let signed = Signed {
+            request: first.request,
+            requester: first.requester,
+            result,
+            signature: CompactSignature::from(signature),
+        };
+        let sent = self.tools.chain.join(statement, &signed, opener, claims).await?;
+        self.tools.metrics.count(Count::DisputeJoined);
+        tracing::info!(%dispute, gas = sent.gas, "joined a dispute in which nobody else was right");
+        Ok(())
+    }
+}
+
+/// Runs a statement this node has not answered, and stores its outcome.
+fn run_unknown(tools: &Tools, statement: &Statement, stop: &Stop) -> Result<ResultHash, RunFailure> {
+    let hash = statement.input.0;
+    let internal = |e: &dyn std::fmt::Display| RunFailure::Internal(e.to_string());
+    let input = preimage(&tools.sources, &tools.runtime, hash).ok_or(RunFailure::MissingPreimage(hash))?;
+    let program = tools
+        .programs
+        .get(statement.program.0)
+        .ok_or_else(|| RunFailure::Internal(format!("program {} is not on this machine", statement.program)))?;
+    let lookup = Lookup::Network { runtime: tools.runtime.clone(), until: None };
+    let mut preimages =
+        RunPreimages::new(tools.sources.clone(), hash, &input, tools.limits.run_preimage_bytes, lookup);
+    let output_limit = usize::try_from(tools.limits.output_bytes).unwrap_or(usize::MAX);
+    let job = Job { statement: *statement, program, input, output_limit };
+    let mut run = tools.executor.execute(&job, &mut preimages, stop)?;
+    run.preimages = preimages.into_used();
+    let answer = tools.store.keep(statement.id().0, new_answer(statement, &run)).map_err(|e| internal(&e))?;
+    outcome(&answer).map(|o| o.result_hash()).map_err(|e| internal(&e))
+}
+
+fn outcome(answer: &crate::store::Answer) -> Result<Outcome, Failure> {
+    let status = Status::try_from(answer.status).map_err(|e| Failure::Local(e.to_string()))?;
+    Ok(Outcome { status, exit: answer.exit, output_root: answer.output_root.into() })
+}
+
+fn name(effect: &Effect) -> &'static str {
+    match effect {
+        Effect::NeedResult { .. } => "run",
+        Effect::NeedValues { .. } => "state roots",
+        Effect::NeedWitness { .. } => "witness",
+        Effect::ShowPreimage { .. } => "show",
+        Effect::SendJoin { .. } => "join",
+        Effect::SendDissect { .. } => "dissect",
+        Effect::SendStep { .. } => "step",
+        Effect::SendExpire { .. } => "expire",
+        Effect::SendSettle { .. } => "settle",
+        Effect::Replay { .. } => "replay",
+    }
+}

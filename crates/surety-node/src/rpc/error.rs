@@ -1,0 +1,81 @@
+//! JSON-RPC errors: codes of docs/spec/wire.md, section 3, and what each of the node's errors becomes.
+
+use jsonrpsee::types::ErrorObjectOwned;
+use surety_machine::TrapCause;
+use surety_primitives::{RequestError, Status};
+
+use crate::{executor::{Run, RunFailure}, pool::PoolError, provider::ProviderError, store::StoreError};
+
+/// Error codes beside JSON-RPC's own.
+pub mod code {
+    /// The run reverted; data: its output. The code Ethereum nodes use.
+    pub const REVERTED: i32 = 3;
+    /// The queue or the store is full; ask later, or another.
+    pub const BUSY: i32 = -32005;
+    /// A preimage cannot be found; data: its hash.
+    pub const MISSING_PREIMAGE: i32 = -32010;
+    /// The budget is above the provider's limit, or the run above its bounds.
+    pub const BUDGET: i32 = -32011;
+    /// Not this service or chain.
+    pub const NOT_THIS_SERVICE: i32 = -32012;
+    /// No such method of the service.
+    pub const UNKNOWN_METHOD: i32 = -32013;
+    /// The parameters are not what the method takes.
+    pub const INVALID_PARAMS: i32 = -32602;
+    /// A fault of the node.
+    pub const INTERNAL: i32 = -32603;
+}
+
+/// What a caller is told.
+pub(super) fn object(error: &ProviderError) -> ErrorObjectOwned {
+    let code = match error {
+        ProviderError::Request(e) => match e {
+            RequestError::ChainId { .. } | RequestError::To { .. } | RequestError::Create { .. } => {
+                code::NOT_THIS_SERVICE
+            }
+            RequestError::Budget { .. } => code::BUDGET,
+            _ => code::INVALID_PARAMS,
+        },
+        ProviderError::NotThisService { .. } => code::NOT_THIS_SERVICE,
+        ProviderError::NoSelector { .. } | ProviderError::UnknownMethod { .. } => code::UNKNOWN_METHOD,
+        ProviderError::NoProgram(_) => code::INTERNAL,
+        ProviderError::Budget { .. } | ProviderError::CallBudget { .. } => code::BUDGET,
+        ProviderError::Pool(PoolError::Busy { .. }) | ProviderError::Store(StoreError::Full { .. }) => code::BUSY,
+        ProviderError::Pool(PoolError::Run(failure)) => match failure {
+            RunFailure::MissingPreimage(hash) => {
+                return ErrorObjectOwned::owned(code::MISSING_PREIMAGE, error.to_string(), Some(hash));
+            }
+            RunFailure::OutputLimit { .. } | RunFailure::PreimageLimit { .. } | RunFailure::TimedOut { .. } => {
+                code::BUDGET
+            }
+            RunFailure::Cancelled => code::BUSY,
+            RunFailure::Internal(_) => code::INTERNAL,
+        },
+        ProviderError::Chain(_) => code::BUSY,
+        ProviderError::Store(_) | ProviderError::Internal(_) => {
+            // Paths and the like are for the operator, not for strangers.
+            tracing::error!(%error, "a request failed inside");
+            return ErrorObjectOwned::owned(code::INTERNAL, "internal error; the operator's log has the cause", None::<()>);
+        }
+    };
+    ErrorObjectOwned::owned(code, error.to_string(), None::<()>)
+}
+
+/// A run that did not halt with 0, as Ethereum's tools expect it: error 3 with the output as data.
+pub(super) fn reverted(run: &Run) -> Option<ErrorObjectOwned> {
+    let message = match (run.outcome.status, run.outcome.exit) {
+        (Status::Halted, 0) => return None,
+        (Status::Halted, exit) => format!("execution reverted: the program halted with code {exit}"),
+        (Status::Trapped, cause) => {
+            let name = TrapCause::from_exit(cause).map_or("unknown", TrapCause::name);
+            format!("execution reverted: the program trapped ({name})")
+        }
+        (Status::OutOfSteps, _) => "execution reverted: out of steps".into(),
+    };
+    let data = alloy::primitives::hex::encode_prefixed(run.output.bytes());
+    Some(ErrorObjectOwned::owned(code::REVERTED, message, Some(data)))
+}
+
+pub(super) fn invalid(message: impl Into<String>) -> ErrorObjectOwned {
+    ErrorObjectOwned::owned(code::INVALID_PARAMS, message, None::<()>)
+}
