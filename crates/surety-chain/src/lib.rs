@@ -1,9 +1,11 @@
 //! Ethereum for Surety: contract bindings, deployment, events, transactions. The only crate that knows Ethereum RPC.
 
 mod actions;
+pub mod anvil;
 pub mod artifacts;
 pub mod bindings;
 mod contracts;
+pub mod deploy;
 mod deployment;
 mod error;
 pub mod events;
