@@ -4,19 +4,21 @@ pragma solidity ^0.8.28;
 import {IDisputes} from "./interfaces/IDisputes.sol";
 import {IMachine} from "./interfaces/IMachine.sol";
 import {IRegistry, ServiceParameters} from "./interfaces/IRegistry.sol";
-import {IStaking, Share} from "./interfaces/IStaking.sol";
+import {IStaking, Loss} from "./interfaces/IStaking.sol";
 import {IVerdict} from "./interfaces/IVerdict.sol";
 import {Dissection} from "./libraries/Dissection.sol";
-import {Packed} from "./libraries/Packed.sol";
+import {DisputeFields as F} from "./libraries/DisputeFields.sol";
+import {Field, Fields} from "./libraries/Fields.sol";
 import {Responses} from "./libraries/Responses.sol";
 import {ClaimDetail, Signed, Statement} from "./types/Statement.sol";
 import {ECDSA} from "solady/utils/ECDSA.sol";
 import {EIP712} from "solady/utils/EIP712.sol";
+import {LibBit} from "solady/utils/LibBit.sol";
 
 /// @title Disputes
 /// @notice Settles conflicting signed responses to one statement: see `IDisputes`.
 contract Disputes is IDisputes, EIP712 {
-    using Packed for uint256;
+    using Fields for uint256;
     using Responses for Statement;
 
     /// What is stored of a dispute.
@@ -25,7 +27,7 @@ contract Disputes is IDisputes, EIP712 {
         bytes32 details;
         /// M of the last move; 0 before the first move of a match, when it follows from the match
         bytes32 head;
-        /// one word a claim (`Packed`)
+        /// one word a claim (`DisputeFields`)
         uint256[8] words;
     }
 
@@ -35,12 +37,6 @@ contract Disputes is IDisputes, EIP712 {
     uint256 private constant STATE_LENGTH = 263;
     /// Length in bytes of the openings at the last position, without the details.
     uint256 private constant LAST_OPENINGS_LENGTH = 7 * 32;
-
-    // How a slashed bond is shared, in basis points; what is left goes to the requester.
-    uint256 private constant SURVIVORS_BPS = 4000;
-    uint16 private constant OPENER_BPS = 500;
-    uint16 private constant SETTLER_BPS = 500;
-    uint16 private constant REQUESTER_BPS = 5000;
 
     IStaking public immutable staking;
     IRegistry public immutable registry;
@@ -81,35 +77,36 @@ contract Disputes is IDisputes, EIP712 {
 
         ClaimDetail[] memory claims = new ClaimDetail[](count);
         address[] memory operators = new address[](count);
-        uint256[] memory words = new uint256[](count);
         uint256 joinUntil = block.timestamp + joinWindow;
         emit Opened(dispute, statement.service, msg.sender, statement, uint64(joinUntil));
 
+        uint256 word1 = uint256(0).set(F.JOIN_UNTIL, joinUntil).set(F.LIVE, (1 << count) - 1).set(F.LAST, count - 1).set(
+            F.LEVELS, Dissection.levelsOf(statement.budget)
+        );
         // The lowest claim of another group than claim 0's; there is none while it is 0.
         uint256 b;
         for (uint256 i; i < count; ++i) {
             Signed calldata response = responses[i];
             address operator = _signerOf(statement, response);
+            bytes32 result = response.result;
             uint256 group = i;
             for (uint256 j; j < i; ++j) {
                 if (operators[j] == operator) revert AlreadyClaimed(operator);
-                if (group == i && claims[j].result == response.result) group = j;
+                if (group == i && claims[j].result == result) group = j;
             }
             if (b == 0 && group != 0) b = i;
             operators[i] = operator;
-            claims[i] = ClaimDetail(operator, response.request, response.requester, response.result);
-            words[i] = uint256(uint160(operator)).set(Packed.GROUP, group);
-            emit Claimed(dispute, uint8(i), operator, response.request, response.requester, response.result);
+            ClaimDetail memory claim = claims[i];
+            (claim.operator, claim.request, claim.requester, claim.result) =
+                (operator, response.request, response.requester, result);
+            uint256 word = uint256(uint160(operator)).set(F.GROUP, group);
+            if (i == 1) word1 |= word;
+            else record.words[i] = word;
+            emit Claimed(dispute, uint8(i), operator, response.request, response.requester, result);
         }
         if (b == 0) revert NoConflict(responses[0].result);
 
-        words[1] = words[1].set(Packed.JOIN_UNTIL, joinUntil).set(Packed.LIVE, (1 << count) - 1).set(
-            Packed.LAST, count - 1
-        ).set(Packed.LEVELS, Dissection.levelsOf(statement.budget));
-        words[1] = _startMatch(dispute, words[1], 0, b);
-        for (uint256 i; i < count; ++i) {
-            record.words[i] = words[i];
-        }
+        record.words[1] = _startMatch(dispute, word1, 0, b);
         record.details = keccak256(abi.encode(msg.sender, claims));
         staking.lock(statement.service, operators);
     }
@@ -124,7 +121,7 @@ contract Disputes is IDisputes, EIP712 {
         uint256 count = claims.length;
         if (count == MAX_CLAIMS) revert TooManyClaims(count + 1, MAX_CLAIMS);
         uint256 word1 = record.words[1];
-        if (block.timestamp > word1.get(Packed.JOIN_UNTIL)) revert JoinClosed(word1.get(Packed.JOIN_UNTIL));
+        if (block.timestamp > word1.get(F.JOIN_UNTIL)) revert JoinClosed(word1.get(F.JOIN_UNTIL));
 
         address operator = _signerOf(statement, response);
         uint256 group = count;
@@ -138,9 +135,9 @@ contract Disputes is IDisputes, EIP712 {
         emit Claimed(dispute, uint8(count), operator, response.request, response.requester, response.result);
 
         record.details = keccak256(abi.encode(opener, all));
-        record.words[count] = uint256(uint160(operator)).set(Packed.GROUP, group);
-        word1 = word1.set(Packed.LAST, count).set(Packed.LIVE, word1.get(Packed.LIVE) | 1 << count);
-        if (word1.get(Packed.RUNNING) == 0) word1 = _pair(dispute, record, word1);
+        record.words[count] = uint256(uint160(operator)).set(F.GROUP, group);
+        word1 = word1.set(F.LAST, count).set(F.LIVE, word1.get(F.LIVE) | 1 << count);
+        if (word1.get(F.RUNNING) == 0) word1 = _pair(dispute, record, word1);
         record.words[1] = word1;
 
         address[] memory operators = new address[](1);
@@ -154,14 +151,14 @@ contract Disputes is IDisputes, EIP712 {
     function dissect(bytes32 dispute, bytes32 head, uint256 segment, bytes32[31] calldata points) external {
         Record storage record = _records[dispute];
         (uint256 word0, uint256 word1) = (record.words[0], record.words[1]);
-        uint256 moves = word0.get(Packed.MOVES);
+        uint256 moves = word0.get(F.MOVES);
         word0 = _move(dispute, record, word0, word1, head);
-        if (moves == word1.get(Packed.LEVELS)) revert DissectionsOver(moves);
+        if (moves == word1.get(F.LEVELS)) revert DissectionsOver(moves);
         if (segment > 31 || moves == 0 && segment != 0) revert WrongSegment(segment);
 
         bytes32 next = Dissection.extend(head, segment, Dissection.rootOf(points));
         record.head = next;
-        record.words[0] = word0.set(Packed.DIGITS, word0.get(Packed.DIGITS) << 5 | segment).set(Packed.MOVES, moves + 1);
+        record.words[0] = word0.set(F.DIGITS, word0.get(F.DIGITS) << 5 | segment).set(F.MOVES, moves + 1);
         emit Dissected(dispute, uint8(moves + 1), uint8(segment), next, points);
     }
 
@@ -177,10 +174,10 @@ contract Disputes is IDisputes, EIP712 {
         Record storage record = _records[dispute];
         (uint256 word0, uint256 word1) = (record.words[0], record.words[1]);
         word0 = _move(dispute, record, word0, word1, head);
-        (uint256 moves, uint256 levels) = (word0.get(Packed.MOVES), word1.get(Packed.LEVELS));
+        (uint256 moves, uint256 levels) = (word0.get(F.MOVES), word1.get(F.LEVELS));
         if (moves != levels) revert StepTooEarly(moves, levels);
         if (segment > 31) revert WrongSegment(segment);
-        uint256 t = word0.get(Packed.DIGITS) << 5 | segment;
+        uint256 t = word0.get(F.DIGITS) << 5 | segment;
 
         (bytes32 start, bytes32 next) = _transition(statement, t, witness);
         if (t == 0) _checkInitial(statement, witness);
@@ -194,7 +191,7 @@ contract Disputes is IDisputes, EIP712 {
                 revert WrongOpenings(openings.length, LAST_OPENINGS_LENGTH);
             }
             (computed, end,) = Dissection.open(openings[:LAST_OPENINGS_LENGTH], t, levels, start);
-            _checkEnd(dispute, record, word1.get(Packed.A), end, openings[LAST_OPENINGS_LENGTH:]);
+            _checkEnd(dispute, record, word1.get(F.PARTY), end, openings[LAST_OPENINGS_LENGTH:]);
             author = 1;
         } else {
             (computed, end, author) = Dissection.open(openings, t, levels, start);
@@ -207,18 +204,19 @@ contract Disputes is IDisputes, EIP712 {
         if ((next == end) != defends) revert StepLost(next, end);
 
         emit Stepped(dispute, uint64(t));
-        _endMatch(dispute, record, word1, levels & 1 == 0 ? Packed.B : Packed.A);
+        _endMatch(dispute, record, word1, (levels + 1) & 1);
     }
 
     /// @inheritdoc IDisputes
     function expire(bytes32 dispute) external {
         Record storage record = _records[dispute];
         (uint256 word0, uint256 word1) = (record.words[0], record.words[1]);
-        if (word1.get(Packed.RUNNING) == 0) revert NoMatch(dispute);
-        (, uint256 used) = _used(word0, word1);
+        if (word1.get(F.RUNNING) == 0) revert NoMatch(dispute);
+        uint256 party = word0.get(F.MOVES) & 1;
+        uint256 used = _used(word0, word1, party);
         if (used <= clock) revert ClockRunning(used, clock);
         emit Expired(dispute);
-        _endMatch(dispute, record, word1, word0.get(Packed.MOVES) & 1 == 0 ? Packed.A : Packed.B);
+        _endMatch(dispute, record, word1, party);
     }
 
     // Ending
@@ -236,15 +234,15 @@ contract Disputes is IDisputes, EIP712 {
         emit Decided(dispute, result);
 
         uint256 word1 = record.words[1];
-        uint256 live = word1.get(Packed.LIVE);
+        uint256 live = word1.get(F.LIVE);
         for (uint256 i; i < claims.length; ++i) {
             if (live & 1 << i != 0 && claims[i].result != result) {
                 word1 = _eliminate(dispute, word1, i, claims[i].operator);
             }
         }
-        if (word1.get(Packed.LIVE) == live) revert NothingDecided(result);
-        if (word1.get(Packed.RUNNING) != 0) {
-            word1 = word1.set(Packed.RUNNING, 0);
+        if (word1.get(F.LIVE) == live) revert NothingDecided(result);
+        if (word1.get(F.RUNNING) != 0) {
+            word1 = word1.set(F.RUNNING, 0);
             record.head = 0;
         }
         record.words[1] = word1;
@@ -256,14 +254,14 @@ contract Disputes is IDisputes, EIP712 {
         Record storage record = _records[dispute];
         _checkDetails(dispute, record, keccak256(abi.encode(opener, claims)));
         uint256 word1 = record.words[1];
-        if (word1.get(Packed.RUNNING) != 0) revert MatchRunning(dispute);
-        if (block.timestamp <= word1.get(Packed.JOIN_UNTIL)) revert JoinOpen(word1.get(Packed.JOIN_UNTIL));
+        if (word1.get(F.RUNNING) != 0) revert MatchRunning(dispute);
+        if (block.timestamp <= word1.get(F.JOIN_UNTIL)) revert JoinOpen(word1.get(F.JOIN_UNTIL));
 
         record.details = 0;
         for (uint256 i; i < claims.length; ++i) {
             record.words[i] = 0;
         }
-        _pay(dispute, statement.service, word1.get(Packed.LIVE), opener, claims);
+        _pay(dispute, statement.service, word1.get(F.LIVE), opener, claims);
     }
 
     // Views
@@ -273,25 +271,25 @@ contract Disputes is IDisputes, EIP712 {
         Record storage record = _records[dispute];
         if (record.details == 0) return v;
         (uint256 word0, uint256 word1) = (record.words[0], record.words[1]);
-        v.joinUntil = uint64(word1.get(Packed.JOIN_UNTIL));
-        v.claims = uint8(word1.get(Packed.LAST) + 1);
-        v.liveBitmap = uint8(word1.get(Packed.LIVE));
-        v.levels = uint8(word1.get(Packed.LEVELS));
-        v.matchRunning = word1.get(Packed.RUNNING) != 0;
+        v.joinUntil = uint64(word1.get(F.JOIN_UNTIL));
+        v.claims = uint8(word1.get(F.LAST) + 1);
+        v.liveBitmap = uint8(word1.get(F.LIVE));
+        v.levels = uint8(word1.get(F.LEVELS));
+        v.matchRunning = word1.get(F.RUNNING) != 0;
         if (!v.matchRunning) return v;
-        v.a = uint8(word1.get(Packed.A));
-        v.b = uint8(word1.get(Packed.B));
-        v.moves = uint8(word0.get(Packed.MOVES));
-        v.position = uint64(word0.get(Packed.DIGITS));
-        v.clockA = uint32(clock - word0.get(Packed.USED_A));
-        v.clockB = uint32(clock - word0.get(Packed.USED_B));
-        v.lastMove = uint64(word1.get(Packed.STARTED) + word0.get(Packed.USED_A) + word0.get(Packed.USED_B));
+        v.a = uint8(word1.get(F.PARTY));
+        v.b = uint8(word1.get(F.PARTY.up(F.PARTY_SIZE)));
+        v.moves = uint8(word0.get(F.MOVES));
+        v.position = uint64(word0.get(F.DIGITS));
+        (uint256 usedA, uint256 usedB) = (word0.get(F.USED), word0.get(F.USED.up(F.USED_SIZE)));
+        (v.clockA, v.clockB) = (uint32(clock - usedA), uint32(clock - usedB));
+        v.lastMove = uint64(word1.get(F.STARTED) + usedA + usedB);
         v.head = v.moves == 0 ? _firstHead(dispute, word1) : record.head;
     }
 
     /// @inheritdoc IDisputes
     function operatorAt(bytes32 dispute, uint8 index) external view returns (address) {
-        return index < MAX_CLAIMS ? _records[dispute].words[index].operator() : address(0);
+        return index < MAX_CLAIMS ? _records[dispute].words[index].toAddress() : address(0);
     }
 
     /// @inheritdoc IDisputes
@@ -313,25 +311,26 @@ contract Disputes is IDisputes, EIP712 {
         view
         returns (uint256)
     {
-        if (word1.get(Packed.RUNNING) == 0) revert NoMatch(dispute);
-        uint256 moves = word0.get(Packed.MOVES);
+        if (word1.get(F.RUNNING) == 0) revert NoMatch(dispute);
+        uint256 moves = word0.get(F.MOVES);
         bytes32 current = moves == 0 ? _firstHead(dispute, word1) : record.head;
         if (head != current) revert WrongHead(current, head);
-        bool isA = moves & 1 == 0;
-        uint256 index = word1.get(isA ? Packed.A : Packed.B);
-        address mover = (index == 0 ? word0 : index == 1 ? word1 : record.words[index]).operator();
+        uint256 party = moves & 1;
+        uint256 index = word1.get(F.PARTY.up(F.PARTY_SIZE * party));
+        address mover = (index == 0 ? word0 : index == 1 ? word1 : record.words[index]).toAddress();
         if (msg.sender != mover) revert NotOnMove(msg.sender, mover);
-        (Packed.Field field, uint256 used) = _used(word0, word1);
+        uint256 used = _used(word0, word1, party);
         if (used > clock) revert ClockRanOut(used, clock);
-        return word0.set(field, used);
+        return word0.set(F.USED.up(F.USED_SIZE * party), used);
     }
 
-    /// Seconds that the party on move has used by now, and the field that holds them.
-    function _used(uint256 word0, uint256 word1) private view returns (Packed.Field field, uint256 used) {
-        bool isA = word0.get(Packed.MOVES) & 1 == 0;
-        field = isA ? Packed.USED_A : Packed.USED_B;
-        // What is not the opponent's of the time since the match's start.
-        used = block.timestamp - word1.get(Packed.STARTED) - word0.get(isA ? Packed.USED_B : Packed.USED_A);
+    /// Seconds that the party on move (0: a, 1: b) has used by now: what is not the opponent's of the time since the
+    /// match's start.
+    function _used(uint256 word0, uint256 word1, uint256 party) private view returns (uint256) {
+        unchecked {
+            // The opponent's time ended in the past.
+            return block.timestamp - word1.get(F.STARTED) - word0.get(F.USED.up(F.USED_SIZE * (1 - party)));
+        }
     }
 
     /// The transition at t, from the witness.
@@ -365,10 +364,10 @@ contract Disputes is IDisputes, EIP712 {
 
     // Matches
 
-    /// Eliminates one party of the running match and starts the next match, if there is one.
-    function _endMatch(bytes32 dispute, Record storage record, uint256 word1, Packed.Field loser) private {
-        uint256 index = word1.get(loser);
-        word1 = _eliminate(dispute, word1, index, record.words[index].operator()).set(Packed.RUNNING, 0);
+    /// Eliminates one party of the running match (0: a, 1: b) and starts the next match, if there is one.
+    function _endMatch(bytes32 dispute, Record storage record, uint256 word1, uint256 loser) private {
+        uint256 index = word1.get(F.PARTY.up(F.PARTY_SIZE * loser));
+        word1 = _eliminate(dispute, word1, index, record.words[index].toAddress()).set(F.RUNNING, 0);
         record.head = 0;
         record.words[1] = _pair(dispute, record, word1);
     }
@@ -376,25 +375,23 @@ contract Disputes is IDisputes, EIP712 {
     /// @return word1 without the claim, and with time to join
     function _eliminate(bytes32 dispute, uint256 word1, uint256 index, address operator) private returns (uint256) {
         uint256 joinUntil = block.timestamp + joinWindow;
-        if (joinUntil < word1.get(Packed.JOIN_UNTIL)) joinUntil = word1.get(Packed.JOIN_UNTIL);
+        if (joinUntil < word1.get(F.JOIN_UNTIL)) joinUntil = word1.get(F.JOIN_UNTIL);
         emit Eliminated(dispute, uint8(index), operator, uint64(joinUntil));
-        return word1.set(Packed.JOIN_UNTIL, joinUntil).set(Packed.LIVE, word1.get(Packed.LIVE) & ~(1 << index));
+        return word1.set(F.JOIN_UNTIL, joinUntil).set(F.LIVE, word1.get(F.LIVE) & ~(1 << index));
     }
 
     /// Starts the match between the lowest live claim and the lowest live claim of another group, if there is one.
     function _pair(bytes32 dispute, Record storage record, uint256 word1) private returns (uint256) {
-        uint256 live = word1.get(Packed.LIVE);
+        uint256 live = word1.get(F.LIVE);
         // At most one live claim: nothing to compare.
         if (live & (live - (live == 0 ? 0 : 1)) == 0) return word1;
         uint256 a;
         while (live & 1 << a == 0) ++a;
         uint256 groupOfA = _groupOf(record, word1, a);
-        uint256 last = word1.get(Packed.LAST);
+        uint256 last = word1.get(F.LAST);
         for (uint256 b = a + 1; b <= last; ++b) {
             if (live & 1 << b == 0 || _groupOf(record, word1, b) == groupOfA) continue;
-            record.words[0] = record.words[0].set(Packed.DIGITS, 0).set(Packed.MOVES, 0).set(Packed.USED_A, 0).set(
-                Packed.USED_B, 0
-            );
+            record.words[0] = record.words[0].set(F.MATCH, 0);
             return _startMatch(dispute, word1, a, b);
         }
         return word1;
@@ -402,9 +399,9 @@ contract Disputes is IDisputes, EIP712 {
 
     /// @return word1 with the match in it; word 0 must hold no earlier one's moves
     function _startMatch(bytes32 dispute, uint256 word1, uint256 a, uint256 b) private returns (uint256) {
-        word1 = word1.set(Packed.RUNNING, 1).set(Packed.A, a).set(Packed.B, b).set(Packed.STARTED, block.timestamp);
+        word1 = word1.set(F.RUNNING, 1).set(F.PARTY, a).set(F.PARTY.up(F.PARTY_SIZE), b).set(F.STARTED, block.timestamp);
         emit MatchStarted(
-            dispute, uint8(a), uint8(b), uint8(word1.get(Packed.LEVELS)), _firstHead(dispute, word1)
+            dispute, uint8(a), uint8(b), uint8(word1.get(F.LEVELS)), _firstHead(dispute, word1)
         );
         return word1;
     }
@@ -416,16 +413,16 @@ contract Disputes is IDisputes, EIP712 {
                 dispute,
                 address(this),
                 block.chainid,
-                word1.get(Packed.STARTED),
-                word1.get(Packed.A),
-                word1.get(Packed.B)
+                word1.get(F.STARTED),
+                word1.get(F.PARTY),
+                word1.get(F.PARTY.up(F.PARTY_SIZE))
             )
         );
     }
 
     function _groupOf(Record storage record, uint256 word1, uint256 index) private view returns (uint256) {
         if (index == 0) return 0;
-        return (index == 1 ? word1 : record.words[index]).get(Packed.GROUP);
+        return (index == 1 ? word1 : record.words[index]).get(F.GROUP);
     }
 
     // Evidence and money
@@ -446,56 +443,29 @@ contract Disputes is IDisputes, EIP712 {
         if (kept != given) revert WrongDetails(kept, given);
     }
 
-    /// Slashes the eliminated claims' operators and shares that out; releases the others.
-    function _pay(
-        bytes32 dispute,
-        address service,
-        uint256 live,
-        address opener,
-        ClaimDetail[] calldata claims
-    ) private {
+    /// Slashes the eliminated claims' operators, in favour of their requesters, and releases the others.
+    function _pay(bytes32 dispute, address service, uint256 live, address opener, ClaimDetail[] calldata claims)
+        private
+    {
         uint256 count = claims.length;
-        address[] memory survivors = new address[](count);
-        uint256 survived;
+        uint256 survived = LibBit.popCount(live);
+        address[] memory survivors = new address[](survived);
+        Loss[] memory losses = new Loss[](count - survived);
+        uint256 lost;
         bytes32 result;
         for (uint256 i; i < count; ++i) {
-            if (live & 1 << i == 0) continue;
-            survivors[survived++] = claims[i].operator;
-            result = claims[i].result;
+            ClaimDetail calldata claim = claims[i];
+            if (live & 1 << i != 0) {
+                survivors[--survived] = claim.operator;
+                result = claim.result;
+            } else {
+                Loss memory loss = losses[lost++];
+                (loss.operator, loss.victim) = (claim.operator, claim.requester);
+            }
         }
-        assembly ("memory-safe") {
-            // Shorten the array to what is in it.
-            mstore(survivors, survived)
-        }
-        if (survived != 0) staking.unlock(service, survivors);
-
-        Share[] memory shares = _shares(survivors, opener);
         // Few operators, heavy penalty.
         uint256 severity = count == 2 ? 10_000 : 20_000 / count;
-        uint256 slashed;
-        for (uint256 i; i < count; ++i) {
-            if (live & 1 << i != 0) continue;
-            shares[0].to = claims[i].requester;
-            slashed += staking.slash(service, claims[i].operator, severity, shares);
-        }
+        uint256 slashed = staking.slash(service, losses, severity, survivors, opener, msg.sender);
         emit Settled(dispute, result, slashed);
-    }
-
-    /// The shares of each loser's bond; the first is the requester's, to be filled in. Where the opener or the settler
-    /// is a surviving operator, its part is added to its reward: one word less to write.
-    function _shares(address[] memory survivors, address opener) private view returns (Share[] memory shares) {
-        uint256 survived = survivors.length;
-        shares = new Share[](survived + 3);
-        shares[0].bps = REQUESTER_BPS;
-        Share memory toOpener = shares[survived + 1];
-        Share memory toSettler = shares[survived + 2];
-        (toOpener.to, toOpener.bps) = (opener, OPENER_BPS);
-        (toSettler.to, toSettler.bps) = (msg.sender, SETTLER_BPS);
-        for (uint256 i; i < survived; ++i) {
-            address operator = survivors[i];
-            shares[i + 1] = Share(operator, true, uint16(SURVIVORS_BPS / survived));
-            if (operator == opener) toOpener.reward = true;
-            if (operator == msg.sender) toSettler.reward = true;
-        }
     }
 }

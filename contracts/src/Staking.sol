@@ -2,7 +2,8 @@
 pragma solidity ^0.8.28;
 
 import {IRegistry, ServiceParameters} from "./interfaces/IRegistry.sol";
-import {IStaking, Share, Stake} from "./interfaces/IStaking.sol";
+import {IStaking, Loss, Stake} from "./interfaces/IStaking.sol";
+import {Field, Fields} from "./libraries/Fields.sol";
 import {Pages} from "./libraries/Pages.sol";
 import {EnumerableSetLib} from "solady/utils/EnumerableSetLib.sol";
 import {SafeTransferLib} from "solady/utils/SafeTransferLib.sol";
@@ -11,15 +12,25 @@ import {SafeTransferLib} from "solady/utils/SafeTransferLib.sol";
 /// @notice Bonds, rewards and credits: see `IStaking`.
 contract Staking is IStaking {
     using EnumerableSetLib for EnumerableSetLib.AddressSet;
+    using Fields for uint256;
+
+    // A stake in its word (`Stake` says what they mean).
+    Field private constant BOND = Field.wrap(((1 << 96) - 1) << 8);
+    Field private constant REWARD = Field.wrap(((1 << 96) - 1) << 8 | 96);
+    Field private constant COMMITTED_UNTIL = Field.wrap(((1 << 40) - 1) << 8 | 192);
+    Field private constant LOCKS = Field.wrap(((1 << 24) - 1) << 8 | 232);
 
     uint256 private constant BPS = 10_000;
+    uint256 private constant WINNERS_BPS = 4000;
+    uint256 private constant REPORTER_BPS = 500;
+    uint256 private constant CALLER_BPS = 500;
 
     address public immutable token;
     IRegistry public immutable registry;
     uint64 public immutable leaveDelay;
 
     mapping(address module => bool) public isModule;
-    mapping(address service => mapping(address operator => Stake)) private _stakes;
+    mapping(address service => mapping(address operator => uint256)) private _stakes;
     mapping(address service => EnumerableSetLib.AddressSet) private _operators;
     mapping(address account => uint256) public creditOf;
 
@@ -51,45 +62,46 @@ contract Staking is IStaking {
         (bool registered,, ServiceParameters memory parameters) = registry.serviceOf(service);
         if (!registered) revert UnknownService(service);
         _receive(amount);
-        Stake storage stake = _stakes[service][operator];
-        uint256 bond = stake.bond + amount;
+        uint256 stake = _stakes[service][operator];
+        uint256 bond = stake.get(BOND) + amount;
         if (bond < parameters.minBond || bond == 0) revert BondTooSmall(bond, parameters.minBond);
-        // `_receive` saw to it that all the token held fits.
-        stake.bond = uint96(bond);
-        stake.committedUntil = 0;
+        // `_receive` saw to it that all the token held fits the fields.
+        _stakes[service][operator] = stake.set(BOND, bond).set(COMMITTED_UNTIL, 0);
         _operators[service].add(operator);
         emit Deposited(service, operator, amount, bond);
     }
 
     /// @inheritdoc IStaking
     function leave(address service, address operator) external onlyOwnerOf(operator) {
-        Stake storage stake = _stakes[service][operator];
+        uint256 stake = _stakes[service][operator];
         if (!_operators[service].contains(operator)) revert NotBonded(service, operator);
-        if (stake.committedUntil != 0) revert AlreadyLeaving(service, operator, stake.committedUntil);
-        uint256 until = block.timestamp + leaveDelay;
-        stake.committedUntil = uint40(until);
+        uint256 until = stake.get(COMMITTED_UNTIL);
+        if (until != 0) revert AlreadyLeaving(service, operator, until);
+        until = block.timestamp + leaveDelay;
+        _stakes[service][operator] = stake.set(COMMITTED_UNTIL, until);
         emit Leaving(service, operator, uint64(until));
     }
 
     /// @inheritdoc IStaking
     function withdrawBond(address service, address operator) external onlyOwnerOf(operator) {
-        Stake memory stake = _stakes[service][operator];
-        if (stake.committedUntil == 0) revert NotLeaving(service, operator);
-        if (block.timestamp < stake.committedUntil) revert Committed(service, operator, stake.committedUntil);
-        if (stake.locks != 0) revert Locked(service, operator, stake.locks);
-        delete _stakes[service][operator];
+        uint256 stake = _stakes[service][operator];
+        uint256 until = stake.get(COMMITTED_UNTIL);
+        if (until == 0) revert NotLeaving(service, operator);
+        if (block.timestamp < until) revert Committed(service, operator, until);
+        if (stake.get(LOCKS) != 0) revert Locked(service, operator, stake.get(LOCKS));
+        _stakes[service][operator] = 0;
         _operators[service].remove(operator);
-        emit BondWithdrawn(service, operator, msg.sender, stake.bond);
-        emit RewardWithdrawn(service, operator, msg.sender, stake.reward);
-        SafeTransferLib.safeTransfer(token, msg.sender, uint256(stake.bond) + stake.reward);
+        emit BondWithdrawn(service, operator, msg.sender, stake.get(BOND));
+        emit RewardWithdrawn(service, operator, msg.sender, stake.get(REWARD));
+        SafeTransferLib.safeTransfer(token, msg.sender, stake.get(BOND) + stake.get(REWARD));
     }
 
     /// @inheritdoc IStaking
     function withdrawReward(address service, address operator) external onlyOwnerOf(operator) {
-        Stake storage stake = _stakes[service][operator];
-        uint256 amount = stake.reward;
+        uint256 stake = _stakes[service][operator];
+        uint256 amount = stake.get(REWARD);
         if (amount == 0) revert NothingToWithdraw(operator);
-        stake.reward = 0;
+        _stakes[service][operator] = stake.set(REWARD, 0);
         emit RewardWithdrawn(service, operator, msg.sender, amount);
         SafeTransferLib.safeTransfer(token, msg.sender, amount);
     }
@@ -107,59 +119,83 @@ contract Staking is IStaking {
 
     /// @inheritdoc IStaking
     function lock(address service, address[] calldata operators) external onlyModule {
+        mapping(address operator => uint256) storage stakes = _stakes[service];
         for (uint256 i; i < operators.length; ++i) {
-            Stake storage stake = _stakes[service][operators[i]];
-            if (stake.bond == 0) revert NotBonded(service, operators[i]);
-            ++stake.locks;
+            address operator = operators[i];
+            uint256 stake = stakes[operator];
+            if (stake.get(BOND) == 0) revert NotBonded(service, operator);
+            uint256 locks = stake.get(LOCKS);
+            if (locks == type(uint24).max) revert Locked(service, operator, locks);
+            stakes[operator] = stake.set(LOCKS, locks + 1);
         }
     }
 
     /// @inheritdoc IStaking
-    function unlock(address service, address[] calldata operators) external onlyModule {
-        for (uint256 i; i < operators.length; ++i) {
-            _release(service, operators[i]);
-        }
-    }
+    function slash(
+        address service,
+        Loss[] calldata losses,
+        uint256 severity,
+        address[] calldata winners,
+        address reporter,
+        address caller
+    ) external onlyModule returns (uint256 amount) {
+        if (severity > BPS) revert SeverityTooLarge(severity, BPS);
+        // Everything but the victims' parts, which are what is left of each loss.
+        uint256 toEachWinner;
+        uint256 toReporter;
+        uint256 toReporterAsVictim;
+        uint256 toCaller;
+        for (uint256 i; i < losses.length; ++i) {
+            address operator = losses[i].operator;
+            uint256 stake = _unlocked(service, operator);
+            uint256 bond = stake.get(BOND);
+            uint256 loss = bond * severity / BPS;
+            _stakes[service][operator] = stake.set(BOND, bond - loss);
+            emit Slashed(service, operator, loss, bond - loss);
+            if (loss == 0) continue;
 
-    /// @inheritdoc IStaking
-    function slash(address service, address operator, uint256 bps, Share[] calldata shares)
-        external
-        onlyModule
-        returns (uint256 amount)
-    {
-        if (shares.length == 0) revert NoShares();
-        if (bps > BPS) revert SharesTooLarge(bps);
-        Stake storage stake = _release(service, operator);
-        uint256 bond = stake.bond;
-        amount = bond * bps / BPS;
-        // Less than the bond was, so it fits; and so below, where all there is fits.
-        stake.bond = uint96(bond - amount);
-        emit Slashed(service, operator, amount, bond - amount);
-
-        uint256 left = amount;
-        uint256 sum = shares[0].bps;
-        for (uint256 i = 1; i < shares.length; ++i) {
-            sum += shares[i].bps;
-            uint256 part = amount * shares[i].bps / BPS;
-            left -= part;
-            _give(service, shares[i], part);
+            amount += loss;
+            uint256 winner = winners.length == 0 ? 0 : loss * WINNERS_BPS / BPS / winners.length;
+            (toEachWinner, toReporter, toCaller) =
+                (toEachWinner + winner, toReporter + loss * REPORTER_BPS / BPS, toCaller + loss * CALLER_BPS / BPS);
+            uint256 left = loss - winner * winners.length - loss * REPORTER_BPS / BPS - loss * CALLER_BPS / BPS;
+            // One word, one event less where the victim brought the evidence itself.
+            if (losses[i].victim == reporter) toReporterAsVictim += left;
+            else _credit(losses[i].victim, left);
         }
-        if (sum > BPS) revert SharesTooLarge(sum);
-        _give(service, shares[0], left);
+        for (uint256 i; i < winners.length; ++i) {
+            address winner = winners[i];
+            uint256 reward = toEachWinner;
+            if (winner == reporter) (reward, toReporter) = (reward + toReporter, 0);
+            if (winner == caller) (reward, toCaller) = (reward + toCaller, 0);
+            uint256 stake = _unlocked(service, winner);
+            // All the token held fits the field.
+            _stakes[service][winner] = stake.set(REWARD, stake.get(REWARD) + reward);
+            if (reward != 0) emit Rewarded(service, winner, reward);
+        }
+        _credit(reporter, toReporter + toReporterAsVictim);
+        _credit(caller, toCaller);
     }
 
     // Views
 
     /// @inheritdoc IStaking
     function stakeOf(address service, address operator) external view returns (Stake memory) {
-        return _stakes[service][operator];
+        uint256 stake = _stakes[service][operator];
+        return Stake(
+            uint96(stake.get(BOND)),
+            uint96(stake.get(REWARD)),
+            uint40(stake.get(COMMITTED_UNTIL)),
+            uint24(stake.get(LOCKS))
+        );
     }
 
     /// @inheritdoc IStaking
     function isBonded(address service, address operator) external view returns (bool) {
         (bool registered,, ServiceParameters memory parameters) = registry.serviceOf(service);
-        Stake memory stake = _stakes[service][operator];
-        return registered && stake.bond != 0 && stake.bond >= parameters.minBond && stake.committedUntil == 0;
+        uint256 stake = _stakes[service][operator];
+        uint256 bond = stake.get(BOND);
+        return registered && bond != 0 && bond >= parameters.minBond && stake.get(COMMITTED_UNTIL) == 0;
     }
 
     /// @inheritdoc IStaking
@@ -186,20 +222,17 @@ contract Staking is IStaking {
         if (held > type(uint96).max) revert DepositTooLarge(held, type(uint96).max);
     }
 
-    function _release(address service, address operator) private returns (Stake storage stake) {
+    /// @return stake the operator's word with one lock less, to be written
+    function _unlocked(address service, address operator) private view returns (uint256 stake) {
         stake = _stakes[service][operator];
-        if (stake.locks == 0) revert NotLocked(service, operator);
-        --stake.locks;
+        uint256 locks = stake.get(LOCKS);
+        if (locks == 0) revert NotLocked(service, operator);
+        return stake.set(LOCKS, locks - 1);
     }
 
-    function _give(address service, Share calldata share, uint256 amount) private {
+    function _credit(address account, uint256 amount) private {
         if (amount == 0) return;
-        if (share.reward) {
-            _stakes[service][share.to].reward += uint96(amount);
-            emit Rewarded(service, share.to, amount);
-        } else {
-            creditOf[share.to] += amount;
-            emit Credited(share.to, amount);
-        }
+        creditOf[account] += amount;
+        emit Credited(account, amount);
     }
 }

@@ -16,14 +16,10 @@ struct Stake {
     uint24 locks;
 }
 
-/// A part of a slashed bond.
-struct Share {
-    /// an operator (of the same service) if `reward`, any account otherwise
-    address to;
-    /// whether it is added to the operator's reward rather than to the account's credit
-    bool reward;
-    /// part of the slashed amount in basis points
-    uint16 bps;
+/// An operator to be slashed, and who it failed.
+struct Loss {
+    address operator;
+    address victim;
 }
 
 /// @title Staking
@@ -53,8 +49,7 @@ interface IStaking {
     error NotLocked(address service, address operator);
     error NothingToWithdraw(address account);
     error NotModule(address caller);
-    error SharesTooLarge(uint256 bps);
-    error NoShares();
+    error SeverityTooLarge(uint256 bps, uint256 limit);
 
     /// @notice Adds `amount` to the operator's bond for `service`, joining it, or staying if it was leaving. Callable
     /// by the operator's owner, who must have approved the amount; the bond must then reach the service's minimum.
@@ -78,15 +73,22 @@ interface IStaking {
     /// leaving, can still be held to account). Modules only.
     function lock(address service, address[] calldata operators) external;
 
-    /// @notice Releases one lock of each of `operators`. Modules only.
-    function unlock(address service, address[] calldata operators) external;
-
-    /// @notice Releases one lock of `operator`, takes `bps` basis points of its bond and shares that out; what
-    /// rounding and the shares leave goes to the first share. Modules only.
-    /// @return amount taken
-    function slash(address service, address operator, uint256 bps, Share[] calldata shares)
-        external
-        returns (uint256 amount);
+    /// @notice Releases one lock of each loser and winner, takes `severity` basis points of each loser's bond and shares
+    /// it out: 50 % to the loser's victim, 40 % to the winners in equal parts, 5 % to the reporter, 5 % to the caller;
+    /// what rounding or a lack of winners leaves goes to the victim. Winners' parts are added to their rewards (so are
+    /// reporter's and caller's where they are winners), the others' to their credits. Modules only.
+    /// @param winners operators of the same service
+    /// @param reporter who brought the evidence
+    /// @param caller who brought it to the end
+    /// @return amount taken in all
+    function slash(
+        address service,
+        Loss[] calldata losses,
+        uint256 severity,
+        address[] calldata winners,
+        address reporter,
+        address caller
+    ) external returns (uint256 amount);
 
     function stakeOf(address service, address operator) external view returns (Stake memory);
 

@@ -2,6 +2,7 @@
 pragma solidity ^0.8.28;
 
 import {IDisputes} from "../interfaces/IDisputes.sol";
+import {EfficientHashLib} from "solady/utils/EfficientHashLib.sol";
 
 /// @title Dissection
 /// @notice Commitments to dissections, and their openings at the step (`docs/spec/dispute.md`, section 5).
@@ -17,21 +18,23 @@ library Dissection {
 
     /// @return root root of the binary keccak tree over point 1 .. point 31 and 32 zero bytes
     function rootOf(bytes32[31] calldata points) internal pure returns (bytes32 root) {
-        // Assembly, because the calldata floor of EIP-7623 leaves a move 25,000 gas and this is 31 hashes; the test
-        // `DissectionTest` holds it against the plain loop. Writes only beyond the free memory pointer.
+        // Assembly, because the calldata floor of EIP-7623 leaves a move 25,000 gas, and this is 31 hashes; the test
+        // `DissectionTest` holds it against the plain loop. Writes only beyond the free memory pointer: nodes 0 .. 31
+        // are the leaves, and node 32 + i is the hash of nodes 2i and 2i + 1, so node 62 is the root.
         assembly ("memory-safe") {
-            let tree := mload(0x40)
-            calldatacopy(tree, points, 992)
-            mstore(add(tree, 992), 0)
-            for { let size := 1024 } gt(size, 32) { size := shr(1, size) } {
-                let to := tree
-                let end := add(tree, size)
-                for { let from := tree } lt(from, end) { from := add(from, 64) } {
-                    mstore(to, keccak256(from, 64))
-                    to := add(to, 32)
-                }
+            let nodes := mload(0x40)
+            calldatacopy(nodes, points, 992)
+            mstore(add(nodes, 992), 0)
+            let to := add(nodes, 1024)
+            // Four at a time; the last of the 32 is a hash too many, of the root.
+            for { let from := nodes } lt(from, add(nodes, 2048)) { from := add(from, 256) } {
+                mstore(to, keccak256(from, 64))
+                mstore(add(to, 32), keccak256(add(from, 64), 64))
+                mstore(add(to, 64), keccak256(add(from, 128), 64))
+                mstore(add(to, 96), keccak256(add(from, 192), 64))
+                to := add(to, 128)
             }
-            root := mload(tree)
+            root := mload(add(nodes, 1984))
         }
     }
 
@@ -161,12 +164,14 @@ library Dissection {
     }
 
     function _hash(bytes32 left, bytes32 right) private pure returns (bytes32) {
-        return keccak256(abi.encode(left, right));
+        return EfficientHashLib.hash(left, right);
     }
 
-    /// Word `i`; zero beyond the end, so lengths are checked by `_expect`.
-    function _word(bytes calldata openings, uint256 i) private pure returns (bytes32) {
-        return i * 32 + 32 > openings.length ? bytes32(0) : bytes32(openings[i * 32:]);
+    /// Word `i`. Beyond the end it is whatever follows in the calldata, so no result may be used before `_expect`.
+    function _word(bytes calldata openings, uint256 i) private pure returns (bytes32 word) {
+        assembly ("memory-safe") {
+            word := calldataload(add(openings.offset, shl(5, i)))
+        }
     }
 
     function _expect(bytes calldata openings, uint256 words) private pure {
