@@ -192,3 +192,11 @@ fn an_input_can_be_put_before_another_source() {
     assert_eq!(both.get(&other).as_deref(), Some(&b"other"[..]));
     assert_eq!(both.get(&[1; 32]), None);
 }
+
+#[test]
+fn machines_and_checkpoints_go_from_thread_to_thread() {
+    fn shared<T: Send + Sync + 'static>() {}
+    shared::<Program>();
+    shared::<Machine>();
+    shared::<surety_machine::Checkpoint>();
+}

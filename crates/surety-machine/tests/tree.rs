@@ -116,6 +116,23 @@ fn memory_that_becomes_zero_again_is_empty_again() {
     assert_eq!(memory.prove(5000).bitmap, 0);
 }
 
+/// Were a root to cost what exists, this would take days.
+#[test]
+fn a_root_costs_what_changed() {
+    let mut memory = Memory::new(Tree::zero(27));
+    for page in 0..2000u32 {
+        memory.put(page << 20 | page << 12, &[1; 4096]).unwrap();
+    }
+    let mut kept = vec![(memory.tree().clone(), memory.root())];
+    for round in 0..5000u32 {
+        memory.put(round.wrapping_mul(0x9e37_79b9), &[2]).unwrap();
+        let root = memory.root();
+        assert_ne!(root, kept.last().unwrap().1);
+        kept.push((memory.tree().clone(), root));
+    }
+    assert!(kept.iter().all(|(tree, root)| tree.root() == *root));
+}
+
 #[test]
 fn nothing_is_written_outside_memory() {
     let mut memory = Memory::new(Tree::zero(11));
