@@ -3,9 +3,11 @@
 
 #![allow(dead_code, unreachable_pub, reason = "each test uses a part")]
 
+pub mod real;
 pub mod synthetic;
 
 use alloy_primitives::{Address, B256, U256, keccak256};
+use k256::ecdsa::SigningKey;
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use surety_primitives::{ClaimDetail, RequestHash, ResultHash, Statement, StatementId};
 use surety_protocol::dispute::dishonest::{Liar, Trick};
@@ -18,6 +20,15 @@ pub trait Trace {
     fn roots(&mut self, positions: &[u64]) -> Vec<B256>;
     /// Witness of the transition at a position.
     fn witness(&mut self, position: u64, kind: Transition) -> Vec<u8>;
+}
+
+/// Key of operator `n`, which is not 0.
+pub fn key(n: u8) -> SigningKey {
+    SigningKey::from_bytes(&[n; 32].into()).expect("a scalar in range")
+}
+
+pub fn address(n: u8) -> Address {
+    Address::from_public_key(key(n).verifying_key())
 }
 
 pub enum Brain {
@@ -43,22 +54,16 @@ pub struct Operator {
 
 impl Operator {
     pub fn honest(n: u8, policy: Policy, trace: Box<dyn Trace>) -> Self {
-        let address = Address::repeat_byte(n);
-        Self::new(n, Brain::Honest(Player::new(address, policy)), trace, true)
+        Self::new(n, Brain::Honest(Player::new(address(n), policy)), trace, true)
     }
 
     pub fn liar(n: u8, policy: Policy, trace: Box<dyn Trace>, trick: Trick, seed: u64) -> Self {
-        Self::new(
-            n,
-            Brain::Liar(Liar::new(Address::repeat_byte(n), policy, trick, seed)),
-            trace,
-            false,
-        )
+        Self::new(n, Brain::Liar(Liar::new(address(n), policy, trick, seed)), trace, false)
     }
 
     fn new(n: u8, brain: Brain, trace: Box<dyn Trace>, honest: bool) -> Self {
         Self {
-            address: Address::repeat_byte(n),
+            address: address(n),
             requester: Address::repeat_byte(n + 100),
             brain,
             trace,
@@ -154,6 +159,12 @@ impl Operator {
     }
 }
 
+/// What may happen to the chain besides the model: the real contracts, held to it.
+pub trait Mirror {
+    /// The same transaction, in the same block time. `claims` are those before it.
+    fn send(&mut self, now: u64, sender: Address, action: &Action, game: &Game) -> Result<Vec<Event>, String>;
+}
+
 /// What the network does to a message.
 #[derive(Clone, Copy)]
 pub struct Weather {
@@ -195,7 +206,7 @@ pub const OPENER: Address = Address::repeat_byte(0x0e);
 
 pub fn bond(operator: Address) -> U256 {
     // Any number that does not divide well.
-    U256::from(1_000_003u64) * U256::from(operator.0[0])
+    U256::from(1_000_003u64) * (U256::from(operator.0[0]) + U256::from(1))
 }
 
 pub struct Table<R: Referee> {
@@ -214,6 +225,11 @@ pub struct Table<R: Referee> {
     pub steps: usize,
     /// The head at which a liar has tried everything.
     tried: Option<B256>,
+    /// Gets every transaction too, and must do the same.
+    pub mirror: Option<Box<dyn Mirror>>,
+    /// Transactions accepted and refused.
+    pub accepted: usize,
+    pub refused: usize,
 }
 
 impl<R: Referee> Table<R> {
@@ -234,6 +250,9 @@ impl<R: Referee> Table<R> {
             moves: 0,
             steps: 0,
             tried: None,
+            mirror: None,
+            accepted: 0,
+            refused: 0,
         };
         table.log(events);
         table
@@ -264,12 +283,24 @@ impl<R: Referee> Table<R> {
     /// One transaction; refused, it must change nothing.
     fn send(&mut self, sender: Address, action: Action) -> Result<(), Refused> {
         let before = self.game.clone();
-        match self.game.apply(self.now, sender, action, &self.referee, bond) {
+        let outcome = self.game.apply(self.now, sender, action.clone(), &self.referee, bond);
+        if let Some(mirror) = &mut self.mirror {
+            let mirrored = mirror.send(self.now, sender, &action, &before);
+            match (&outcome, &mirrored) {
+                (Ok(events), Ok(mirrored)) => assert_eq!(events, mirrored, "other events for {action:?}"),
+                (Err(_), Err(_)) => {}
+                (Ok(_), Err(error)) => panic!("the contract refuses what the model takes: {error}, {action:?}"),
+                (Err(error), Ok(_)) => panic!("the contract takes what the model refuses: {error}, {action:?}"),
+            }
+        }
+        match outcome {
             Ok(events) => {
+                self.accepted += 1;
                 self.log(events);
                 Ok(())
             }
             Err(refused) => {
+                self.refused += 1;
                 assert_eq!(self.game, before, "a refused transaction changed something");
                 Err(refused)
             }
