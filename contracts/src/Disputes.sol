@@ -70,24 +70,25 @@ contract Disputes is IDisputes, EIP712 {
         uint256 count = responses.length;
         if (count < 2) revert TooFewClaims(count);
         if (count > MAX_CLAIMS) revert TooManyClaims(count, MAX_CLAIMS);
-        if (statement.budget > MAX_BUDGET) revert BudgetTooLarge(statement.budget, MAX_BUDGET);
-        dispute = statement.id();
+        Statement memory about = statement;
+        if (about.budget > MAX_BUDGET) revert BudgetTooLarge(about.budget, MAX_BUDGET);
+        dispute = about.id();
         Record storage record = _records[dispute];
         if (record.details != 0) revert DisputeExists(dispute);
 
         ClaimDetail[] memory claims = new ClaimDetail[](count);
         address[] memory operators = new address[](count);
         uint256 joinUntil = block.timestamp + joinWindow;
-        emit Opened(dispute, statement.service, msg.sender, statement, uint64(joinUntil));
+        emit Opened(dispute, about.service, msg.sender, about, uint64(joinUntil));
 
         uint256 word1 = uint256(0).set(F.JOIN_UNTIL, joinUntil).set(F.LIVE, (1 << count) - 1).set(F.LAST, count - 1).set(
-            F.LEVELS, Dissection.levelsOf(statement.budget)
+            F.LEVELS, Dissection.levelsOf(about.budget)
         );
         // The lowest claim of another group than claim 0's; there is none while it is 0.
         uint256 b;
         for (uint256 i; i < count; ++i) {
             Signed calldata response = responses[i];
-            address operator = _signerOf(statement, response);
+            address operator = _signerOf(about, response);
             bytes32 result = response.result;
             uint256 group = i;
             for (uint256 j; j < i; ++j) {
@@ -108,7 +109,7 @@ contract Disputes is IDisputes, EIP712 {
 
         record.words[1] = _startMatch(dispute, word1, 0, b);
         record.details = keccak256(abi.encode(msg.sender, claims));
-        staking.lock(statement.service, operators);
+        staking.lock(about.service, operators);
     }
 
     /// @inheritdoc IDisputes
@@ -117,7 +118,7 @@ contract Disputes is IDisputes, EIP712 {
     {
         bytes32 dispute = statement.id();
         Record storage record = _records[dispute];
-        _checkDetails(dispute, record, keccak256(abi.encode(opener, claims)));
+        _checkDetails(dispute, record, Responses.detailsHash(opener, claims));
         uint256 count = claims.length;
         if (count == MAX_CLAIMS) revert TooManyClaims(count + 1, MAX_CLAIMS);
         uint256 word1 = record.words[1];
@@ -158,8 +159,12 @@ contract Disputes is IDisputes, EIP712 {
 
         bytes32 next = Dissection.extend(head, segment, Dissection.rootOf(points));
         record.head = next;
-        record.words[0] = word0.set(F.DIGITS, word0.get(F.DIGITS) << 5 | segment).set(F.MOVES, moves + 1);
-        emit Dissected(dispute, uint8(moves + 1), uint8(segment), next, points);
+        unchecked {
+            // At most 9 digits are kept (the first is always 0) and 10 moves counted.
+            ++moves;
+        }
+        record.words[0] = word0.set(F.DIGITS, word0.get(F.DIGITS) << 5 | segment).set(F.MOVES, moves);
+        emit Dissected(dispute, uint8(moves), uint8(segment), next, points);
     }
 
     /// @inheritdoc IDisputes
@@ -227,7 +232,7 @@ contract Disputes is IDisputes, EIP712 {
     {
         bytes32 dispute = statement.id();
         Record storage record = _records[dispute];
-        _checkDetails(dispute, record, keccak256(abi.encode(opener, claims)));
+        _checkDetails(dispute, record, Responses.detailsHash(opener, claims));
         (,, ServiceParameters memory parameters) = registry.serviceOf(statement.service);
         if (parameters.verdict == address(0)) revert NoVerdict(statement.service);
         bytes32 result = IVerdict(parameters.verdict).decide(statement, proof);
@@ -252,7 +257,7 @@ contract Disputes is IDisputes, EIP712 {
     function settle(Statement calldata statement, address opener, ClaimDetail[] calldata claims) external {
         bytes32 dispute = statement.id();
         Record storage record = _records[dispute];
-        _checkDetails(dispute, record, keccak256(abi.encode(opener, claims)));
+        _checkDetails(dispute, record, Responses.detailsHash(opener, claims));
         uint256 word1 = record.words[1];
         if (word1.get(F.RUNNING) != 0) revert MatchRunning(dispute);
         if (block.timestamp <= word1.get(F.JOIN_UNTIL)) revert JoinOpen(word1.get(F.JOIN_UNTIL));
@@ -431,7 +436,7 @@ contract Disputes is IDisputes, EIP712 {
         return ("Surety", "1");
     }
 
-    function _signerOf(Statement calldata statement, Signed calldata response) private view returns (address operator) {
+    function _signerOf(Statement memory statement, Signed calldata response) private view returns (address operator) {
         bytes32 digest = _hashTypedData(Responses.structHash(statement, response));
         operator = ECDSA.tryRecover(digest, response.r, response.vs);
         if (operator == address(0)) revert InvalidSignature();
