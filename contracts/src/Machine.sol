@@ -16,7 +16,7 @@ contract Machine is IMachine {
     using MerkleProof for Proofs;
 
     /// The largest 32-bit value.
-    uint256 private constant WORD = 0xffff_ffff;
+    uint256 private constant WORD = 0xffffffff;
     uint8 private constant MAX_HEIGHT = 27;
 
     // Status (section 1).
@@ -128,14 +128,14 @@ contract Machine is IMachine {
 
     /// LUI
     function _lui(MachineState state, uint256 instruction, uint256 next) private pure returns (uint256) {
-        state.setReg(_rd(instruction), instruction & 0xffff_f000);
+        state.setReg(_rd(instruction), instruction & 0xfffff000);
         return next;
     }
 
     /// AUIPC
     function _auipc(MachineState state, uint256 instruction, uint256 pc, uint256 next) private pure returns (uint256) {
         unchecked {
-            state.setReg(_rd(instruction), (pc + (instruction & 0xffff_f000)) & WORD);
+            state.setReg(_rd(instruction), (pc + (instruction & 0xfffff000)) & WORD);
             return next;
         }
     }
@@ -458,7 +458,7 @@ contract Machine is IMachine {
     /// Bits 31, 19 to 12, 20, 30 to 21, and a zero
     function _immJ(uint256 instruction) private pure returns (uint256) {
         uint256 sign = uint256(_signed(instruction) >> 31) << 20;
-        return sign | (instruction & 0xf_f000) | ((instruction >> 9) & 0x800) | ((instruction >> 20) & 0x7fe);
+        return sign | (instruction & 0xff000) | ((instruction >> 9) & 0x800) | ((instruction >> 20) & 0x7fe);
     }
 
     // Numbers

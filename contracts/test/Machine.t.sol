@@ -7,9 +7,9 @@ import {ReferenceState} from "./machine/ReferenceMachine.sol";
 
 /// The instruction set and the system calls, corner by corner. Every check is made of the reference machine too.
 contract MachineTest is MachineFixture {
-    uint32 internal constant MIN = 0x8000_0000;
-    uint32 internal constant MAX = 0x7fff_ffff;
-    uint32 internal constant ONES = 0xffff_ffff;
+    uint32 internal constant MIN = 0x80000000;
+    uint32 internal constant MAX = 0x7fffffff;
+    uint32 internal constant ONES = 0xffffffff;
 
     // Registers and immediates
 
@@ -24,11 +24,11 @@ contract MachineTest is MachineFixture {
     function test_registerShiftsUseFiveBits() public view {
         assertX3(A.rType(0, 1, 3, 1, 2), 1, 31, MIN);
         assertX3(A.rType(0, 1, 3, 1, 2), 1, 32, 1);
-        assertX3(A.rType(0, 1, 3, 1, 2), ONES, 0xffff_ffe4, 0xffff_fff0);
+        assertX3(A.rType(0, 1, 3, 1, 2), ONES, 0xffffffe4, 0xfffffff0);
         assertX3(A.rType(0, 5, 3, 1, 2), MIN, 31, 1);
-        assertX3(A.rType(0, 5, 3, 1, 2), MIN, 33, 0x4000_0000);
+        assertX3(A.rType(0, 5, 3, 1, 2), MIN, 33, 0x40000000);
         assertX3(A.rType(0x20, 5, 3, 1, 2), MIN, 31, ONES);
-        assertX3(A.rType(0x20, 5, 3, 1, 2), MIN, 0x24, 0xf800_0000);
+        assertX3(A.rType(0x20, 5, 3, 1, 2), MIN, 0x24, 0xf8000000);
         assertX3(A.rType(0x20, 5, 3, 1, 2), MAX, 30, 1);
     }
 
@@ -43,26 +43,26 @@ contract MachineTest is MachineFixture {
     }
 
     function test_logic() public view {
-        assertX3(A.rType(0, 4, 3, 1, 2), 0xff00_ff00, 0x0ff0_0ff0, 0xf0f0_f0f0);
-        assertX3(A.rType(0, 6, 3, 1, 2), 0xff00_ff00, 0x0ff0_0ff0, 0xfff0_fff0);
-        assertX3(A.rType(0, 7, 3, 1, 2), 0xff00_ff00, 0x0ff0_0ff0, 0x0f00_0f00);
+        assertX3(A.rType(0, 4, 3, 1, 2), 0xff00ff00, 0x0ff00ff0, 0xf0f0f0f0);
+        assertX3(A.rType(0, 6, 3, 1, 2), 0xff00ff00, 0x0ff00ff0, 0xfff0fff0);
+        assertX3(A.rType(0, 7, 3, 1, 2), 0xff00ff00, 0x0ff00ff0, 0x0f000f00);
     }
 
     function test_immediates() public view {
         assertX3(A.opImm(0, 3, 1, -1), 0, 0, ONES);
         assertX3(A.opImm(0, 3, 1, 2047), ONES, 0, 2046);
-        assertX3(A.opImm(0, 3, 1, -2048), 0, 0, 0xffff_f800);
+        assertX3(A.opImm(0, 3, 1, -2048), 0, 0, 0xfffff800);
         assertX3(A.opImm(2, 3, 1, -1), 0, 0, 0);
         assertX3(A.opImm(2, 3, 1, -1), MIN, 0, 1);
         // sign-extended, then compared unsigned
         assertX3(A.opImm(3, 3, 1, -1), 5, 0, 1);
         assertX3(A.opImm(3, 3, 1, -1), ONES, 0, 0);
-        assertX3(A.opImm(4, 3, 1, -1), 0x1234_5678, 0, 0xedcb_a987);
-        assertX3(A.opImm(6, 3, 1, -256), 0x12, 0, 0xffff_ff12);
-        assertX3(A.opImm(7, 3, 1, -256), 0x1234_5678, 0, 0x1234_5600);
+        assertX3(A.opImm(4, 3, 1, -1), 0x12345678, 0, 0xedcba987);
+        assertX3(A.opImm(6, 3, 1, -256), 0x12, 0, 0xffffff12);
+        assertX3(A.opImm(7, 3, 1, -256), 0x12345678, 0, 0x12345600);
         assertX3(A.opImm(1, 3, 1, 31), 3, 0, MIN);
-        assertX3(A.opImm(5, 3, 1, 4), MIN, 0, 0x0800_0000);
-        assertX3(A.opImm(5, 3, 1, 0x400 + 4), MIN, 0, 0xf800_0000);
+        assertX3(A.opImm(5, 3, 1, 4), MIN, 0, 0x08000000);
+        assertX3(A.opImm(5, 3, 1, 0x400 + 4), MIN, 0, 0xf8000000);
     }
 
     function test_immediateShiftsWithReservedBitsAreIllegal() public view {
@@ -75,7 +75,7 @@ contract MachineTest is MachineFixture {
     }
 
     function test_upperImmediates() public view {
-        assertX3(A.uType(0x37, 3, 0xfffff), 0, 0, 0xffff_f000);
+        assertX3(A.uType(0x37, 3, 0xfffff), 0, 0, 0xfffff000);
         assertX3(A.uType(0x17, 3, 1), 0, 0, 0x2234);
         // wraps
         assertX3(A.uType(0x17, 3, 0xfffff), 0, 0, 0x234);
@@ -83,21 +83,21 @@ contract MachineTest is MachineFixture {
 
     function test_multiplyLowAndHigh() public view {
         assertX3(A.rType(1, 0, 3, 1, 2), ONES, ONES, 1);
-        assertX3(A.rType(1, 0, 3, 1, 2), 0x1_0001, 0x1_0001, 0x2_0001);
+        assertX3(A.rType(1, 0, 3, 1, 2), 0x10001, 0x10001, 0x20001);
         // MULH: every mix of signs
         assertX3(A.rType(1, 1, 3, 1, 2), ONES, ONES, 0);
         assertX3(A.rType(1, 1, 3, 1, 2), ONES, 1, ONES);
         assertX3(A.rType(1, 1, 3, 1, 2), 1, ONES, ONES);
-        assertX3(A.rType(1, 1, 3, 1, 2), MIN, MIN, 0x4000_0000);
-        assertX3(A.rType(1, 1, 3, 1, 2), MIN, MAX, 0xc000_0000);
-        assertX3(A.rType(1, 1, 3, 1, 2), MAX, MAX, 0x3fff_ffff);
+        assertX3(A.rType(1, 1, 3, 1, 2), MIN, MIN, 0x40000000);
+        assertX3(A.rType(1, 1, 3, 1, 2), MIN, MAX, 0xc0000000);
+        assertX3(A.rType(1, 1, 3, 1, 2), MAX, MAX, 0x3fffffff);
         // MULHSU: the first signed, the second not
         assertX3(A.rType(1, 2, 3, 1, 2), ONES, ONES, ONES);
         assertX3(A.rType(1, 2, 3, 1, 2), MIN, ONES, MIN);
-        assertX3(A.rType(1, 2, 3, 1, 2), MAX, ONES, 0x7fff_fffe);
+        assertX3(A.rType(1, 2, 3, 1, 2), MAX, ONES, 0x7ffffffe);
         assertX3(A.rType(1, 2, 3, 1, 2), 1, ONES, 0);
         // MULHU
-        assertX3(A.rType(1, 3, 3, 1, 2), ONES, ONES, 0xffff_fffe);
+        assertX3(A.rType(1, 3, 3, 1, 2), ONES, ONES, 0xfffffffe);
         assertX3(A.rType(1, 3, 3, 1, 2), MIN, 2, 1);
     }
 
@@ -156,7 +156,7 @@ contract MachineTest is MachineFixture {
         for (uint256 i = 1; i < 32; i++) {
             Scene memory s = scene(A.rType(0, 0, i, i, 32 - i));
             ReferenceState memory expected = after_(s);
-            expected.x[i] = 0x2020_2020;
+            expected.x[i] = 0x20202020;
             expected.pc += 4;
             assertStep(s, expected);
         }
@@ -174,7 +174,7 @@ contract MachineTest is MachineFixture {
         s = scene(A.jal(3, -0x2000));
         expected = after_(s);
         expected.x[3] = 0x1238;
-        expected.pc = 0xffff_f234;
+        expected.pc = 0xfffff234;
         assertStep(s, expected);
 
         s = scene(A.jal(3, 0xffffc));
@@ -245,7 +245,7 @@ contract MachineTest is MachineFixture {
         Scene memory s = scene(A.opImm(0, 0, 0, 0));
         s.state.codeHeight = 27;
         s.codeSiblings = siblings(27, 27);
-        s.state.pc = 0xffff_fffc;
+        s.state.pc = 0xfffffffc;
         ReferenceState memory expected = after_(s);
         expected.pc = 0;
         assertStep(s, expected);
@@ -255,9 +255,9 @@ contract MachineTest is MachineFixture {
 
     function test_fetchTraps() public view {
         Scene memory s = scene(A.ECALL);
-        s.state.pc = 0x1_0000;
+        s.state.pc = 0x10000;
         assertTrap(s, 2);
-        s.state.pc = 0xffff_fffc;
+        s.state.pc = 0xfffffffc;
         assertTrap(s, 2);
         for (uint32 i = 1; i < 4; i++) {
             s.state.pc = 0x1000 + i;
@@ -267,7 +267,7 @@ contract MachineTest is MachineFixture {
         s = scene(A.opImm(0, 0, 0, 0));
         s.state.pc = 0xfffc;
         ReferenceState memory expected = after_(s);
-        expected.pc = 0x1_0000;
+        expected.pc = 0x10000;
         assertStep(s, expected);
     }
 
@@ -280,9 +280,7 @@ contract MachineTest is MachineFixture {
         s.memSiblings = siblings(0, 0);
         ReferenceState memory expected = after_(s);
         expected.pc = 32;
-        expected.memRoot = bytes32(
-            (uint256(s.leaf) & ~(uint256(0xffff_ffff) << 192)) | (uint256(0x0202_0202) << 192)
-        );
+        expected.memRoot = bytes32((uint256(s.leaf) & ~(uint256(0xffffffff) << 192)) | (uint256(0x02020202) << 192));
         assertStep(s, expected);
         s.touchesMemory = false;
         s.state.pc = 32;
@@ -295,19 +293,19 @@ contract MachineTest is MachineFixture {
             ONES,
             A.EBREAK,
             // CSRRW, CSRRS, MRET, WFI, URET
-            0x3400_9073,
-            0xc000_2573,
-            0x3020_0073,
-            0x1050_0073,
-            0x0020_0073,
+            0x34009073,
+            0xc0002573,
+            0x30200073,
+            0x10500073,
+            0x00200073,
             // ECALL with rd, rs1 or funct3
-            0x0000_00f3,
-            0x0000_8073,
-            0x0000_1073,
+            0x000000f3,
+            0x00008073,
+            0x00001073,
             // FENCE.I
-            0x0000_100f,
+            0x0000100f,
             // compressed
-            0x0000_4501,
+            0x00004501,
             // JALR, branch, load and store of kinds there are not
             A.iType(0x67, 1, 3, 1, 0),
             A.bType(2, 1, 2, 8),
@@ -341,7 +339,7 @@ contract MachineTest is MachineFixture {
     }
 
     function test_fenceDoesNothingWhateverItsFields() public view {
-        uint32[3] memory words = [uint32(0x0ff0_000f), 0x8330_000f, 0xffff_8f8f];
+        uint32[3] memory words = [uint32(0x0ff0000f), 0x8330000f, 0xffff8f8f];
         for (uint256 i; i < words.length; i++) {
             Scene memory s = scene(words[i]);
             ReferenceState memory expected = after_(s);
@@ -354,21 +352,21 @@ contract MachineTest is MachineFixture {
 
     function test_loads() public view {
         // leaf bytes are 80 81 82 ... 9f
-        assertLoad(0, 0, 0xffff_ff80);
-        assertLoad(0, 31, 0xffff_ff9f);
+        assertLoad(0, 0, 0xffffff80);
+        assertLoad(0, 31, 0xffffff9f);
         assertLoad(4, 5, 0x85);
         assertLoad(4, 31, 0x9f);
-        assertLoad(1, 2, 0xffff_8382);
-        assertLoad(1, 30, 0xffff_9f9e);
+        assertLoad(1, 2, 0xffff8382);
+        assertLoad(1, 30, 0xffff9f9e);
         assertLoad(5, 0, 0x8180);
         assertLoad(5, 30, 0x9f9e);
-        assertLoad(2, 0, 0x8382_8180);
-        assertLoad(2, 28, 0x9f9e_9d9c);
+        assertLoad(2, 0, 0x83828180);
+        assertLoad(2, 28, 0x9f9e9d9c);
     }
 
     function assertLoad(uint256 kind, uint32 offset, uint32 value) internal view {
-        Scene memory s = sceneAt(A.load(kind, 3, 1, -2048), 0x4_2460);
-        s.state.x[1] = 0x4_2460 + 2048 + offset;
+        Scene memory s = sceneAt(A.load(kind, 3, 1, -2048), 0x42460);
+        s.state.x[1] = 0x42460 + 2048 + offset;
         ReferenceState memory expected = after_(s);
         expected.x[3] = value;
         expected.pc += 4;
@@ -394,7 +392,7 @@ contract MachineTest is MachineFixture {
         Scene memory s = sceneAt(A.load(2, 1, 1, 0), 0x40);
         s.state.x[1] = 0x40;
         ReferenceState memory expected = after_(s);
-        expected.x[1] = 0x8382_8180;
+        expected.x[1] = 0x83828180;
         expected.pc += 4;
         assertStep(s, expected);
     }
@@ -412,9 +410,9 @@ contract MachineTest is MachineFixture {
     }
 
     function assertStore(uint256 kind, uint32 offset, bytes memory stored) internal view {
-        Scene memory s = sceneAt(A.sType(kind, 1, 2, -2047), 0x4_2460);
-        s.state.x[1] = 0x4_2460 + 2047 + offset;
-        s.state.x[2] = 0x1122_3344;
+        Scene memory s = sceneAt(A.sType(kind, 1, 2, -2047), 0x42460);
+        s.state.x[1] = 0x42460 + 2047 + offset;
+        s.state.x[2] = 0x11223344;
         bytes memory leaf = bytes.concat(s.leaf);
         for (uint256 i; i < stored.length; i++) {
             leaf[offset + i] = stored[i];
@@ -442,9 +440,9 @@ contract MachineTest is MachineFixture {
         assertAccessTrap(A.load(0, 3, 1, 0), size, 5);
         assertAccessTrap(A.load(4, 3, 1, 0), size, 5);
         assertAccessTrap(A.load(2, 3, 1, 0), size, 5);
-        assertAccessTrap(A.load(2, 3, 1, 0), 0xffff_fffc, 5);
+        assertAccessTrap(A.load(2, 3, 1, 0), 0xfffffffc, 5);
         assertAccessTrap(A.sType(0, 1, 2, 0), size, 7);
-        assertAccessTrap(A.sType(2, 1, 2, 0), 0xffff_fffc, 7);
+        assertAccessTrap(A.sType(2, 1, 2, 0), 0xfffffffc, 7);
         // wraps to the top
         assertAccessTrap(A.sType(2, 1, 2, -4), 0, 7);
         // misaligned and out of range: misaligned
@@ -459,12 +457,12 @@ contract MachineTest is MachineFixture {
     }
 
     function test_theLastWordOfFourGigabytes() public view {
-        Scene memory s = sceneAt(A.sType(2, 0, 2, -4), 0xffff_ffe0);
+        Scene memory s = sceneAt(A.sType(2, 0, 2, -4), 0xffffffe0);
         s.state.memHeight = 27;
         s.memSiblings = siblings(27, 27);
-        s.state.x[2] = 0x1122_3344;
+        s.state.x[2] = 0x11223344;
         ReferenceState memory expected = after_(s);
-        expected.memRoot = memRootWith(s, bytes32((uint256(s.leaf) & ~uint256(ONES)) | 0x4433_2211));
+        expected.memRoot = memRootWith(s, bytes32((uint256(s.leaf) & ~uint256(ONES)) | 0x44332211));
         expected.pc += 4;
         assertStep(s, expected);
     }
@@ -473,10 +471,10 @@ contract MachineTest is MachineFixture {
 
     function test_haltKeepsPcAndTakesItsCode() public view {
         Scene memory s = call(1);
-        s.state.x[10] = 0xdead_beef;
+        s.state.x[10] = 0xdeadbeef;
         ReferenceState memory expected = after_(s);
         expected.status = 1;
-        expected.exit = 0xdead_beef;
+        expected.exit = 0xdeadbeef;
         assertStep(s, expected);
     }
 
@@ -557,8 +555,8 @@ contract MachineTest is MachineFixture {
     function assertWrite(uint32 offset, uint32 length, uint32 n, bool last) internal view {
         Scene memory s = call(2);
         s.touchesMemory = true;
-        s.location = 0x2_0020;
-        s.state.x[10] = 0x2_0020 + offset;
+        s.location = 0x20020;
+        s.state.x[10] = 0x20020 + offset;
         s.state.x[11] = length;
         ReferenceState memory expected = after_(s);
         bytes memory chunk = new bytes(n);
@@ -640,9 +638,9 @@ contract MachineTest is MachineFixture {
         bytes memory data = pattern(100);
         Scene memory s = call(3);
         s.touchesMemory = true;
-        s.location = 0x2_0020;
+        s.location = 0x20020;
         setHash(s.state, show(data, offset));
-        s.state.x[10] = 0x2_0020 + place;
+        s.state.x[10] = 0x20020 + place;
         s.state.x[11] = offset;
         s.state.x[12] = length;
         bytes memory leaf = bytes.concat(s.leaf);

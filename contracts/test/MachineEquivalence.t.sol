@@ -74,20 +74,8 @@ contract MachineEquivalenceTest is MachineFixture {
 
     /// Corners more often than not.
     function value() internal returns (uint32) {
-        uint32[12] memory corners = [
-            uint32(0),
-            1,
-            2,
-            31,
-            32,
-            33,
-            0x7fff_ffff,
-            0x8000_0000,
-            0x8000_0001,
-            0xffff_fffe,
-            0xffff_ffff,
-            0xffff_ffe0
-        ];
+        uint32[12] memory corners =
+            [uint32(0), 1, 2, 31, 32, 33, 0x7fffffff, 0x80000000, 0x80000001, 0xfffffffe, 0xffffffff, 0xffffffe0];
         return next(2) == 0 ? corners[next(12)] : uint32(next(2 ** 32));
     }
 

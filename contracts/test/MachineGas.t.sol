@@ -39,7 +39,7 @@ contract MachineGasTest is MachineFixture {
         }
         record("lui", scene(A.uType(0x37, 3, 1)));
         record("auipc", scene(A.uType(0x17, 3, 1)));
-        record("fence", scene(0x0ff0_000f));
+        record("fence", scene(0x0ff0000f));
     }
 
     function test_gasOfJumps() public {
@@ -58,19 +58,19 @@ contract MachineGasTest is MachineFixture {
     }
 
     function test_gasOfLoads() public {
-        record("load byte, 14 siblings", withBase(A.load(0, 3, 1, 0), 0x4_2465));
-        record("load half, 14 siblings", withBase(A.load(1, 3, 1, 0), 0x4_2466));
-        record("load word, 14 siblings", withBase(A.load(2, 3, 1, 0), 0x4_2464));
-        record("load byte unsigned, 14 siblings", withBase(A.load(4, 3, 1, 0), 0x4_2465));
-        record("load half unsigned, 14 siblings", withBase(A.load(5, 3, 1, 0), 0x4_2466));
-        record("load word, 4 GiB full of data (27 siblings)", full(withBase(A.load(2, 3, 1, 0), 0x4_2464)));
+        record("load byte, 14 siblings", withBase(A.load(0, 3, 1, 0), 0x42465));
+        record("load half, 14 siblings", withBase(A.load(1, 3, 1, 0), 0x42466));
+        record("load word, 14 siblings", withBase(A.load(2, 3, 1, 0), 0x42464));
+        record("load byte unsigned, 14 siblings", withBase(A.load(4, 3, 1, 0), 0x42465));
+        record("load half unsigned, 14 siblings", withBase(A.load(5, 3, 1, 0), 0x42466));
+        record("load word, 4 GiB full of data (27 siblings)", full(withBase(A.load(2, 3, 1, 0), 0x42464)));
     }
 
     function test_gasOfStores() public {
-        record("store byte, 14 siblings", withBase(A.sType(0, 1, 2, 0), 0x4_2465));
-        record("store half, 14 siblings", withBase(A.sType(1, 1, 2, 0), 0x4_2466));
-        record("store word, 14 siblings", withBase(A.sType(2, 1, 2, 0), 0x4_2464));
-        record("store word, 4 GiB full of data (27 siblings)", full(withBase(A.sType(2, 1, 2, 0), 0x4_2464)));
+        record("store byte, 14 siblings", withBase(A.sType(0, 1, 2, 0), 0x42465));
+        record("store half, 14 siblings", withBase(A.sType(1, 1, 2, 0), 0x42466));
+        record("store word, 14 siblings", withBase(A.sType(2, 1, 2, 0), 0x42464));
+        record("store word, 4 GiB full of data (27 siblings)", full(withBase(A.sType(2, 1, 2, 0), 0x42464)));
     }
 
     /// Memory of 4 GiB, all of it in use.
@@ -89,7 +89,7 @@ contract MachineGasTest is MachineFixture {
         record("write nothing", s);
         s = call(2);
         s.touchesMemory = true;
-        s.location = s.state.x[10] = 0x4_2460;
+        s.location = s.state.x[10] = 0x42460;
         s.state.x[11] = 100;
         record("write 32 bytes, 14 siblings", s);
         s = call(4);
@@ -101,12 +101,12 @@ contract MachineGasTest is MachineFixture {
         setHash(s.state, keccak256(pattern(100)));
         s.state.x[11] = 100;
         s.state.x[12] = 1;
-        s.state.x[10] = 0x4_2460;
+        s.state.x[10] = 0x42460;
         record("read past the end", s);
         s.state.x[11] = 33;
         s.state.x[12] = 100;
         s.touchesMemory = true;
-        s.location = 0x4_2460;
+        s.location = 0x42460;
         record("read 32 bytes, 14 siblings", s);
     }
 
@@ -124,12 +124,12 @@ contract MachineGasTest is MachineFixture {
         s = scene(A.load(2, 3, 1, 0));
         s.state.x[1] = 1;
         record("trap: load misaligned", s);
-        s.state.x[1] = 0xffff_fffc;
+        s.state.x[1] = 0xfffffffc;
         record("trap: load range", s);
         s = scene(A.sType(2, 1, 2, 0));
         s.state.x[1] = 1;
         record("trap: store misaligned", s);
-        s.state.x[1] = 0xffff_fffc;
+        s.state.x[1] = 0xfffffffc;
         record("trap: store range", s);
         record("trap: system call", call(99));
         s = scene(A.ECALL);

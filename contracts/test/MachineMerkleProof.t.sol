@@ -46,7 +46,8 @@ contract MachineMerkleProofTest is Test {
 
     /// A zero that is given, though it could be left out, is a sibling like any other.
     function test_emptySiblingsMayBeGiven() public view {
-        bytes memory proof = abi.encodePacked(bytes32(uint256(1)), uint32(3), ReferenceTree.zero(0), ReferenceTree.zero(1));
+        bytes memory proof =
+            abi.encodePacked(bytes32(uint256(1)), uint32(3), ReferenceTree.zero(0), ReferenceTree.zero(1));
         (, bytes32 root,) = harness.root(proof, 0, 2);
         (, bytes32 same,) = harness.root(abi.encodePacked(bytes32(uint256(1)), uint32(0)), 0, 2);
         assertEq(root, same);

@@ -15,8 +15,8 @@ contract MachineWitnessTest is MachineFixture {
     uint256 internal constant MEM_PROOF = 36 + 32 * 14;
 
     function storeScene() internal pure returns (Scene memory s) {
-        s = sceneAt(A.sType(2, 1, 2, 0), 0x1_0040);
-        s.state.x[1] = 0x1_0040;
+        s = sceneAt(A.sType(2, 1, 2, 0), 0x10040);
+        s.state.x[1] = 0x10040;
     }
 
     function test_lengthIsThatOfItsParts() public pure {
@@ -55,9 +55,7 @@ contract MachineWitnessTest is MachineFixture {
         Scene memory s = storeScene();
         s.instruction = A.opImm(0, 1, 1, 1);
         vm.expectRevert(
-            abi.encodeWithSelector(
-                IMachine.WitnessLength.selector, STATE + CODE_PROOF + MEM_PROOF, STATE + CODE_PROOF
-            )
+            abi.encodeWithSelector(IMachine.WitnessLength.selector, STATE + CODE_PROOF + MEM_PROOF, STATE + CODE_PROOF)
         );
         machine.step(witness(s));
 
@@ -99,7 +97,7 @@ contract MachineWitnessTest is MachineFixture {
         machine.step(bytes.concat(state, hex"00"));
 
         s = scene(A.ECALL);
-        s.state.pc = 0x1_0000;
+        s.state.pc = 0x10000;
         state = witness(s);
         assertEq(state.length, STATE);
         machine.step(state);
@@ -168,7 +166,7 @@ contract MachineWitnessTest is MachineFixture {
         s.instruction = A.ECALL;
         s.state.x[17] = 3;
         setHash(s.state, hash);
-        s.state.x[10] = 0x1_0040;
+        s.state.x[10] = 0x10040;
         s.state.x[11] = 99;
         s.state.x[12] = 1;
         bytes memory w = witness(s);

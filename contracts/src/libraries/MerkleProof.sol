@@ -21,8 +21,7 @@ library MerkleProof {
     using MerkleProof for Proofs;
 
     /// The roots of the all-zero trees of heights 0 to 26: Z0 = 32 zero bytes, Zi+1 = keccak(Zi ‖ Zi).
-    bytes internal constant ZERO_ROOTS =
-        hex"0000000000000000000000000000000000000000000000000000000000000000"
+    bytes internal constant ZERO_ROOTS = hex"0000000000000000000000000000000000000000000000000000000000000000"
         hex"ad3228b676f7d3cd4284a5443f17f1962b36e491b30a40b2405849e597ba5fb5"
         hex"b4c11951957c6f8f642c4af61cd6b24640fec6dc7fc607ee8206a99e92410d30"
         hex"21ddb9a356815c3fac1026b6dec5df3124afbadb485c9ba5a3e3398a04b7ba85"

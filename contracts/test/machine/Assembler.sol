@@ -4,7 +4,7 @@ pragma solidity ^0.8.28;
 /// @title Instruction words, by the formats of the ISA manual
 library Assembler {
     uint32 internal constant ECALL = 0x73;
-    uint32 internal constant EBREAK = 0x0010_0073;
+    uint32 internal constant EBREAK = 0x00100073;
 
     function rType(uint256 funct7, uint256 funct3, uint256 rd, uint256 rs1, uint256 rs2)
         internal
@@ -20,9 +20,7 @@ library Assembler {
 
     function sType(uint256 funct3, uint256 rs1, uint256 rs2, int256 imm) internal pure returns (uint32) {
         uint256 i = bits(imm, 12);
-        return uint32(
-            ((i >> 5) << 25) | (rs2 << 20) | (rs1 << 15) | (funct3 << 12) | ((i & 31) << 7) | 0x23
-        );
+        return uint32(((i >> 5) << 25) | (rs2 << 20) | (rs1 << 15) | (funct3 << 12) | ((i & 31) << 7) | 0x23);
     }
 
     function bType(uint256 funct3, uint256 rs1, uint256 rs2, int256 imm) internal pure returns (uint32) {
@@ -39,8 +37,7 @@ library Assembler {
 
     function jal(uint256 rd, int256 imm) internal pure returns (uint32) {
         uint256 i = bits(imm, 21);
-        uint256 upper =
-            ((i >> 20) << 19) | (((i >> 1) & 0x3ff) << 9) | (((i >> 11) & 1) << 8) | ((i >> 12) & 0xff);
+        uint256 upper = ((i >> 20) << 19) | (((i >> 1) & 0x3ff) << 9) | (((i >> 11) & 1) << 8) | ((i >> 12) & 0xff);
         return uint32((upper << 12) | (rd << 7) | 0x6f);
     }
 

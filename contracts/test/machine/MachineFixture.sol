@@ -35,7 +35,7 @@ abstract contract MachineFixture is Test {
     function scene(uint32 instruction) internal pure returns (Scene memory s) {
         s.state.pc = 0x1234;
         for (uint32 i = 1; i < 32; i++) {
-            s.state.x[i] = 0x0101_0101 * i;
+            s.state.x[i] = 0x01010101 * i;
         }
         s.state.inputHash = keccak256("input");
         s.state.outputRoot = keccak256("output");
@@ -70,7 +70,7 @@ abstract contract MachineFixture is Test {
         bytes32 codeLeaf = keccak256("code around the instruction");
         uint256 word = reversed(s.instruction);
         uint256 shift = 224 - 8 * (pc % 32 - pc % 4);
-        codeLeaf = bytes32((uint256(codeLeaf) & ~(uint256(0xffff_ffff) << shift)) | (word << shift));
+        codeLeaf = bytes32((uint256(codeLeaf) & ~(uint256(0xffffffff) << shift)) | (word << shift));
         s.state.codeRoot = ReferenceTree.root(codeLeaf, pc / 32, s.codeSiblings);
         s.state.memRoot = ReferenceTree.root(s.leaf, s.location / 32, s.memSiblings);
 
@@ -137,7 +137,7 @@ abstract contract MachineFixture is Test {
     /// `s2`..`s9` are this hash.
     function setHash(ReferenceState memory state, bytes32 hash) internal pure {
         for (uint256 i; i < 8; i++) {
-            state.x[18 + i] = uint32(reversed((uint256(hash) >> (224 - 32 * i)) & 0xffff_ffff));
+            state.x[18 + i] = uint32(reversed((uint256(hash) >> (224 - 32 * i)) & 0xffffffff));
         }
     }
 

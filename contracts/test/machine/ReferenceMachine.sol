@@ -253,11 +253,11 @@ contract ReferenceMachine {
         if (kind == 2) return finish(run, wrap((sa * ub) >> 32));
         if (kind == 3) return finish(run, wrap((ua * ub) >> 32));
         if (kind == 4) {
-            if (sb == 0) return finish(run, 0xffff_ffff);
-            if (sa == -2 ** 31 && sb == -1) return finish(run, 0x8000_0000);
+            if (sb == 0) return finish(run, 0xffffffff);
+            if (sa == -2 ** 31 && sb == -1) return finish(run, 0x80000000);
             return finish(run, wrap(sa / sb));
         }
-        if (kind == 5) return finish(run, ub == 0 ? 0xffff_ffff : wrap(ua / ub));
+        if (kind == 5) return finish(run, ub == 0 ? 0xffffffff : wrap(ua / ub));
         if (kind == 6) {
             if (sb == 0) return finish(run, a);
             if (sa == -2 ** 31 && sb == -1) return finish(run, 0);
