@@ -22,6 +22,26 @@ pub enum Command {
     /// Run, inspect, prove and disassemble programs.
     #[command(subcommand)]
     Machine(commands::machine::Command),
+    /// Start a development network: anvil, the contracts, the example service and its operators.
+    Dev(commands::dev::Command),
+    /// Make, build, register and show services.
+    #[command(subcommand)]
+    Service(commands::service::Command),
+    /// Serve services and put up bonds.
+    #[command(subcommand)]
+    Operator(commands::operator::Command),
+    /// Ask a service: k providers, every answer verified, all compared.
+    Call(commands::call::Command),
+    /// Take differing answers to the chain, and follow what comes of it.
+    #[command(subcommand)]
+    Dispute(commands::dispute::Command),
+    /// Run a node: answer requests, keep the answers, play disputes.
+    Node(commands::node::Command),
+    /// Check this machine, the chain, the contracts, the operators and a node's configuration.
+    Doctor(commands::doctor::Command),
+    /// Print this reference as Markdown (docs/spec/cli.md).
+    #[command(hide = true)]
+    Markdown,
 }
 
 fn after_help() -> String {
