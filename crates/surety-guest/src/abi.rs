@@ -40,7 +40,11 @@ pub enum AbiError {
 impl fmt::Display for AbiError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Short { argument, needed, found } => {
+            Self::Short {
+                argument,
+                needed,
+                found,
+            } => {
                 write!(f, "argument {argument} needs {needed} bytes of data, found {found}")
             }
             Self::Range { argument, expected } => write!(f, "argument {argument} is not a valid {expected}"),
@@ -62,7 +66,11 @@ impl<'a> Arguments<'a> {
     }
 
     fn word_at(&self, argument: usize, at: usize) -> Result<&'a [u8; WORD], AbiError> {
-        let short = AbiError::Short { argument, needed: at.saturating_add(WORD), found: self.0.len() };
+        let short = AbiError::Short {
+            argument,
+            needed: at.saturating_add(WORD),
+            found: self.0.len(),
+        };
         self.0.get(at..).and_then(<[u8]>::first_chunk).ok_or(short)
     }
 
@@ -80,8 +88,15 @@ impl<'a> Arguments<'a> {
         let offset = small(self.word(argument)?).ok_or(range)?;
         let count = small(self.word_at(argument, offset)?).ok_or(range)?;
         let start = offset.checked_add(WORD).ok_or(range)?;
-        let end = count.checked_mul(size).and_then(|length| start.checked_add(length)).ok_or(range)?;
-        self.0.get(start..end).ok_or(AbiError::Short { argument, needed: end, found: self.0.len() })
+        let end = count
+            .checked_mul(size)
+            .and_then(|length| start.checked_add(length))
+            .ok_or(range)?;
+        self.0.get(start..end).ok_or(AbiError::Short {
+            argument,
+            needed: end,
+            found: self.0.len(),
+        })
     }
 }
 
@@ -130,8 +145,10 @@ macro_rules! word_type {
             const DYNAMIC: bool = false;
 
             fn decode(arguments: &Arguments<'_>, argument: usize) -> Result<Self, AbiError> {
-                Self::from_word(arguments.word(argument)?)
-                    .ok_or(AbiError::Range { argument, expected: Self::NAME })
+                Self::from_word(arguments.word(argument)?).ok_or(AbiError::Range {
+                    argument,
+                    expected: Self::NAME,
+                })
             }
 
             fn encode_value(&self, out: &mut Vec<u8>) {
@@ -259,7 +276,10 @@ impl<T: AbiWord> AbiType for Vec<T> {
 
     fn decode(arguments: &Arguments<'_>, argument: usize) -> Result<Self, AbiError> {
         let (words, _) = arguments.tail(argument, WORD, Self::NAME)?.as_chunks();
-        let range = AbiError::Range { argument, expected: T::NAME };
+        let range = AbiError::Range {
+            argument,
+            expected: T::NAME,
+        };
         words.iter().map(|word| T::from_word(word).ok_or(range)).collect()
     }
 

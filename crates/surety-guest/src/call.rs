@@ -73,13 +73,19 @@ pub const fn assert_signature<Parameters, H: Handler<Parameters>>(_: &H, signatu
     while at < signature.len() && signature[at] != b'(' {
         at += 1;
     }
-    assert!(at > 0 && at < signature.len(), "a signature is a name and its types in parentheses");
+    assert!(
+        at > 0 && at < signature.len(),
+        "a signature is a name and its types in parentheses"
+    );
     at += 1;
     let mut parameter = 0;
     while parameter < H::PARAMETERS.len() {
         let name = H::PARAMETERS[parameter].as_bytes();
         if parameter > 0 {
-            assert!(at < signature.len() && signature[at] == b',', "the function takes more than its signature says");
+            assert!(
+                at < signature.len() && signature[at] == b',',
+                "the function takes more than its signature says"
+            );
             at += 1;
         }
         let mut i = 0;

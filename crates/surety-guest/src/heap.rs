@@ -24,7 +24,10 @@ struct Bump {
 unsafe impl Sync for Bump {}
 
 #[global_allocator]
-static HEAP: Bump = Bump { next: Cell::new(0), fresh: Cell::new(0) };
+static HEAP: Bump = Bump {
+    next: Cell::new(0),
+    fresh: Cell::new(0),
+};
 
 const LEAF: usize = 32;
 
@@ -46,7 +49,11 @@ impl Bump {
     }
 
     fn place(&self, layout: Layout) -> Option<usize> {
-        let align = if layout.size() >= LEAF { layout.align().max(LEAF) } else { layout.align().max(4) };
+        let align = if layout.size() >= LEAF {
+            layout.align().max(LEAF)
+        } else {
+            layout.align().max(4)
+        };
         let next = match self.next.get() {
             0 => (&raw const __heap_start) as usize,
             next => next,
@@ -60,12 +67,15 @@ impl Bump {
 // moves the bump pointer only when the block is the last one.
 unsafe impl GlobalAlloc for Bump {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        self.place(layout).map_or(ptr::null_mut(), ptr::with_exposed_provenance_mut)
+        self.place(layout)
+            .map_or(ptr::null_mut(), ptr::with_exposed_provenance_mut)
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         let fresh = self.fresh.get();
-        let Some(start) = self.place(layout) else { return ptr::null_mut() };
+        let Some(start) = self.place(layout) else {
+            return ptr::null_mut();
+        };
         let block = ptr::with_exposed_provenance_mut::<u8>(start);
         let used = fresh.saturating_sub(start).min(layout.size());
         // SAFETY: `used` is at most the size of the block just placed.
@@ -84,7 +94,11 @@ unsafe impl GlobalAlloc for Bump {
         // A small block may lie off the leaves; it moves once when it outgrows one.
         let keeps_place = size < LEAF || block as usize % LEAF == 0;
         if is_last && keeps_place {
-            return if self.claim(block as usize, size) { block } else { ptr::null_mut() };
+            return if self.claim(block as usize, size) {
+                block
+            } else {
+                ptr::null_mut()
+            };
         }
         if size <= layout.size() {
             return block;

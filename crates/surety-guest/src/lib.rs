@@ -41,9 +41,9 @@ mod revert;
 pub mod tree;
 
 pub use abi::{Address, Bytes, U256};
+pub use call::selector;
 #[doc(hidden)]
 pub use call::{Handler, assert_signature, dispatch};
-pub use call::selector;
 pub use hash::keccak256;
 pub use revert::Revert;
 

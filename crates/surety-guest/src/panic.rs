@@ -31,7 +31,10 @@ impl Write for Report {
 
 #[panic_handler]
 fn panic(info: &PanicInfo<'_>) -> ! {
-    let mut report = Report { bytes: [0; HEAD + MESSAGE_MAX], length: 0 };
+    let mut report = Report {
+        bytes: [0; HEAD + MESSAGE_MAX],
+        length: 0,
+    };
     // A message longer than the buffer is cut; nothing else can fail.
     let _ = write!(report, "{info}");
     report.bytes[..4].copy_from_slice(&ERROR_SELECTOR);

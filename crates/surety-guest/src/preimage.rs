@@ -40,7 +40,11 @@ pub fn read_preimage_at(hash: &[u8; 32], offset: usize, length: usize) -> Vec<u8
 pub fn read_preimage_checked(hash: &[u8; 32]) -> Result<Vec<u8>, Mismatch> {
     let bytes = read_preimage(hash);
     let found = hash::keccak256(&bytes);
-    if found == *hash { Ok(bytes) } else { Err(Mismatch { expected: *hash, found }) }
+    if found == *hash {
+        Ok(bytes)
+    } else {
+        Err(Mismatch { expected: *hash, found })
+    }
 }
 
 /// Reads at most `length` bytes from `offset` on to the end of `bytes`; returns how many came.

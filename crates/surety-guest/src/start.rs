@@ -23,7 +23,7 @@ extern "C" fn __surety_start() -> ! {
 }
 
 /// Says which function runs, and how much memory the program has:
-/// `entry!(main)` or `entry!(memory = 1 << 20; stack = 64 * 1024; main)`.
+/// `entry!(main)` or `entry!(main, memory = 1 << 20, stack = 64 * 1024)`.
 ///
 /// `memory` is what there is in all, stack, code and heap together, in bytes (512 KiB unless given); the machine rounds
 /// it up to a power of two. `stack` is the part of it for the stack (32 KiB unless given). Both are multiples of 32.
@@ -33,11 +33,11 @@ extern "C" fn __surety_start() -> ! {
 /// [`methods!`](crate::methods) instead.
 #[macro_export]
 macro_rules! entry {
-    ($(memory = $memory:expr;)? $(stack = $stack:expr;)? $main:path) => {
-        const _: () = {
-            $($crate::memory_symbol!("__memory_size", $memory);)?
-            $($crate::memory_symbol!("__stack_size", $stack);)?
+    ($main:path $(, memory = $memory:expr)? $(, stack = $stack:expr)? $(,)?) => {
+        $($crate::memory_symbol!("__memory_size", $memory);)?
+        $($crate::memory_symbol!("__stack_size", $stack);)?
 
+        const _: () = {
             #[unsafe(export_name = "__surety_main")]
             extern "C" fn main() {
                 let main: fn() = $main;
@@ -92,6 +92,6 @@ macro_rules! methods {
             }));
         }
 
-        $crate::entry!($(memory = $memory;)? $(stack = $stack;)? __surety_methods);
+        $crate::entry!(__surety_methods $(, memory = $memory)? $(, stack = $stack)?);
     };
 }

@@ -109,16 +109,13 @@ pub fn length(source: &mut impl Source, root: &[u8; 32]) -> Result<u64, TreeErro
 ///
 /// # Errors
 /// [`TreeError`] when what it reads is no such tree.
-pub fn read(
-    source: &mut impl Source,
-    root: &[u8; 32],
-    offset: u64,
-    into: &mut [u8],
-) -> Result<usize, TreeError> {
+pub fn read(source: &mut impl Source, root: &[u8; 32], offset: u64, into: &mut [u8]) -> Result<usize, TreeError> {
     let length = node_length(source, root)?;
     let available = usize::try_from(length.saturating_sub(offset)).unwrap_or(usize::MAX);
     let wanted = into.len().min(available);
-    let Some(into) = into.get_mut(..wanted) else { return Ok(0) };
+    let Some(into) = into.get_mut(..wanted) else {
+        return Ok(0);
+    };
     read_node(source, root, length, offset, into)?;
     Ok(wanted)
 }
@@ -136,7 +133,9 @@ fn read_node(
         let index = offset / span;
         let within = offset % span;
         let child_length = span.min(length - index * span);
-        let part = usize::try_from(child_length - within).unwrap_or(usize::MAX).min(into.len());
+        let part = usize::try_from(child_length - within)
+            .unwrap_or(usize::MAX)
+            .min(into.len());
         let (now, later) = into.split_at_mut(part);
 
         let mut child = [0; HASH];
@@ -151,7 +150,11 @@ fn read_node(
         } else {
             let found = node_length(source, &child)?;
             if found != child_length {
-                return Err(TreeError::Length { hash: child, expected: child_length, found });
+                return Err(TreeError::Length {
+                    hash: child,
+                    expected: child_length,
+                    found,
+                });
             }
             read_node(source, &child, child_length, within, now)?;
         }
@@ -174,10 +177,16 @@ pub struct Tree {
 pub fn build(data: &[u8]) -> Tree {
     let mut preimages: Vec<Vec<u8>> = data.chunks(PREIMAGE_MAX).map(<[u8]>::to_vec).collect();
     // Hash and length of what will become children.
-    let mut level: Vec<([u8; 32], u64)> =
-        preimages.iter().map(|chunk| (keccak256(chunk), chunk.len() as u64)).collect();
+    let mut level: Vec<([u8; 32], u64)> = preimages
+        .iter()
+        .map(|chunk| (keccak256(chunk), chunk.len() as u64))
+        .collect();
     loop {
-        let groups = if level.is_empty() { vec![&[][..]] } else { level.chunks(FANOUT).collect() };
+        let groups = if level.is_empty() {
+            vec![&[][..]]
+        } else {
+            level.chunks(FANOUT).collect()
+        };
         let mut parents = Vec::with_capacity(groups.len());
         for children in groups {
             let length = children.iter().map(|(_, length)| length).sum::<u64>();

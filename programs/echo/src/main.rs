@@ -17,11 +17,13 @@ fn echo(data: Bytes) -> Result<Bytes, Revert> {
 /// Part of data too large for one preimage, read from a tree of them.
 fn read(root: [u8; 32], offset: u64, length: u32) -> Result<Bytes, Revert> {
     let length = usize::try_from(length).ok().filter(|&length| length <= PREIMAGE_MAX);
-    let Some(length) = length else { return Err(Revert::new("at most 98304 bytes at a time")) };
+    let Some(length) = length else {
+        return Err(Revert::new("at most 98304 bytes at a time"));
+    };
     surety_guest::hint(format_args!("preimage {}", Hex(&root)));
     let mut data = vec![0; length];
-    let read = tree::read(&mut Preimages, &root, offset, &mut data)
-        .map_err(|error| Revert::new(alloc::format!("{error}")))?;
+    let read =
+        tree::read(&mut Preimages, &root, offset, &mut data).map_err(|error| Revert::new(alloc::format!("{error}")))?;
     data.truncate(read);
     Ok(data.into())
 }
@@ -43,7 +45,11 @@ fn recurse(depth: u32) -> Result<u32, Revert> {
         // Kept on the stack, and used after the call, so that the recursion stays one.
         let here = core::hint::black_box([depth; 8]);
         let [_, last @ ..] = here;
-        if depth == 0 { 0 } else { down(depth - 1).wrapping_add(u32::from(last.contains(&depth))) }
+        if depth == 0 {
+            0
+        } else {
+            down(depth - 1).wrapping_add(u32::from(last.contains(&depth)))
+        }
     }
     Ok(down(depth))
 }

@@ -39,6 +39,10 @@ impl Header {
         while !fields.is_empty() {
             fields.next()?.string()?;
         }
-        Ok(Self { state_root, receipts_root, number })
+        Ok(Self {
+            state_root,
+            receipts_root,
+            number,
+        })
     }
 }

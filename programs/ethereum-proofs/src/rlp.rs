@@ -88,7 +88,10 @@ impl<'a> Item<'a> {
     /// [`RlpError::Kind`] and [`RlpError::Length`].
     pub fn array<const N: usize>(self) -> Result<&'a [u8; N], RlpError> {
         let bytes = self.string()?;
-        bytes.try_into().map_err(|_| RlpError::Length { expected: N, found: bytes.len() })
+        bytes.try_into().map_err(|_| RlpError::Length {
+            expected: N,
+            found: bytes.len(),
+        })
     }
 
     /// The item as an integer of at most `N` bytes, big-endian.
@@ -151,7 +154,11 @@ impl<'a> Items<'a> {
     /// # Errors
     /// [`RlpError::Trailing`].
     pub fn end(&self) -> Result<(), RlpError> {
-        if self.is_empty() { Ok(()) } else { Err(RlpError::Trailing) }
+        if self.is_empty() {
+            Ok(())
+        } else {
+            Err(RlpError::Trailing)
+        }
     }
 
     /// The next `N` items, which must be all.
@@ -188,7 +195,9 @@ impl<'a> Items<'a> {
 
 /// A payload length in `extra + 1` big-endian bytes, which must be over 55 and without leading zeros.
 fn long_length(extra: u8, rest: &[u8]) -> Result<(usize, &[u8]), RlpError> {
-    let (bytes, rest) = rest.split_at_checked(usize::from(extra).saturating_add(1)).ok_or(RlpError::Short)?;
+    let (bytes, rest) = rest
+        .split_at_checked(usize::from(extra).saturating_add(1))
+        .ok_or(RlpError::Short)?;
     if bytes.first() == Some(&0) {
         return Err(RlpError::NotCanonical);
     }

@@ -111,7 +111,11 @@ fn descend<E>(mut node: Items<'_>, path: &mut Path<'_>, wants_branch: &mut bool)
                     Some(nibble) => *children.get(usize::from(nibble)).ok_or(TrieError::Shape)?,
                     None => {
                         let value = value.string()?;
-                        return Ok(if value.is_empty() { Next::Absent } else { Next::Found(value.to_vec()) });
+                        return Ok(if value.is_empty() {
+                            Next::Absent
+                        } else {
+                            Next::Found(value.to_vec())
+                        });
                     }
                 }
             }
@@ -127,7 +131,11 @@ fn descend<E>(mut node: Items<'_>, path: &mut Path<'_>, wants_branch: &mut bool)
                         return Err(TrieError::Value);
                     }
                     let found = path.take(nibbles) && path.next().is_none();
-                    return Ok(if found { Next::Found(value.to_vec()) } else { Next::Absent });
+                    return Ok(if found {
+                        Next::Found(value.to_vec())
+                    } else {
+                        Next::Absent
+                    });
                 }
                 if nibbles.clone().next().is_none() {
                     return Err(TrieError::Path);
@@ -172,7 +180,11 @@ fn hex_prefix<E>(bytes: &[u8]) -> Result<(bool, impl Iterator<Item = u8> + Clone
         (3, nibble) => (true, Some(nibble)),
         _ => return Err(TrieError::Path),
     };
-    Ok((is_leaf, odd.into_iter().chain(rest.iter().flat_map(|byte| [byte >> 4, byte & 0x0f]))))
+    Ok((
+        is_leaf,
+        odd.into_iter()
+            .chain(rest.iter().flat_map(|byte| [byte >> 4, byte & 0x0f])),
+    ))
 }
 
 /// A key, nibble by nibble.

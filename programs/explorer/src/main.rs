@@ -24,8 +24,12 @@ use surety_guest::{Address, Bytes, Mismatch, Revert, U256, hint, keccak256, read
 fn balance_of(block_hash: [u8; 32], account: Address) -> Result<U256, Revert> {
     let header = header(&block_hash)?;
     hint(format_args!("account {} {}", Hex(&block_hash), Hex(&account.0)));
-    let Some(rlp) = lookup(&header.state_root, &keccak256(&account.0))? else { return Ok(U256::default()) };
-    Account::decode(&rlp).map(|account| U256(account.balance)).map_err(|error| refusal("account", error))
+    let Some(rlp) = lookup(&header.state_root, &keccak256(&account.0))? else {
+        return Ok(U256::default());
+    };
+    Account::decode(&rlp)
+        .map(|account| U256(account.balance))
+        .map_err(|error| refusal("account", error))
 }
 
 /// Type, success, cumulative gas used and number of logs of the receipt at an index of the block, and its
@@ -74,6 +78,7 @@ impl fmt::Display for Hex<'_> {
 }
 
 surety_guest::methods! {
+    stack = 16 * 1024;
     "balanceOf(bytes32,address)" => balance_of,
     "receipt(bytes32,uint256)" => receipt,
 }

@@ -55,7 +55,10 @@ impl Fixtures {
             hash: block.hash,
             header: block.header,
             receipts: json(directory, "receipts.json")?,
-            accounts: vec![json(directory, "proof.json")?, json(directory, "block_miner_proof.json")?],
+            accounts: vec![
+                json(directory, "proof.json")?,
+                json(directory, "block_miner_proof.json")?,
+            ],
         })
     }
 }

@@ -2,8 +2,8 @@
 
 mod fixtures;
 mod preimages;
-
+mod runner;
 
 pub use fixtures::{AccountProof, Fixtures, testdata};
 pub use preimages::{Pack, make, read_directory};
-
+pub use runner::{Answer, Program};

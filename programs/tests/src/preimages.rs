@@ -28,20 +28,38 @@ pub struct Pack {
 /// without the receipts root.
 pub fn make(fixtures: &Fixtures) -> anyhow::Result<Vec<Pack>> {
     let header = alloy_rlp::encode(&fixtures.header);
-    ensure!(keccak256(&header) == fixtures.hash, "the header's hash is {}, expected {}", keccak256(&header), fixtures.hash);
+    ensure!(
+        keccak256(&header) == fixtures.hash,
+        "the header's hash is {}, expected {}",
+        keccak256(&header),
+        fixtures.hash
+    );
 
     let mut state = Nodes::default();
     for account in &fixtures.accounts {
         let root = account.account_proof.first().map(keccak256);
-        ensure!(root == Some(fixtures.header.state_root), "the proof of {} starts at {root:?}", account.address);
+        ensure!(
+            root == Some(fixtures.header.state_root),
+            "the proof of {} starts at {root:?}",
+            account.address
+        );
         account.account_proof.iter().for_each(|node| state.add(node));
     }
 
     let receipts = receipts_trie(fixtures)?;
     Ok(vec![
-        Pack { name: "header.bin", bytes: header },
-        Pack { name: "state.pack", bytes: state.packed },
-        Pack { name: "receipts.pack", bytes: receipts.packed },
+        Pack {
+            name: "header.bin",
+            bytes: header,
+        },
+        Pack {
+            name: "state.pack",
+            bytes: state.packed,
+        },
+        Pack {
+            name: "receipts.pack",
+            bytes: receipts.packed,
+        },
     ])
 }
 
@@ -111,8 +129,9 @@ pub fn read_directory(directory: &Path) -> anyhow::Result<Vec<Vec<u8>>> {
                 let mut rest = bytes.as_slice();
                 while let Some((length, tail)) = rest.split_first_chunk() {
                     let length = u32::from_be_bytes(*length) as usize;
-                    let (preimage, tail) =
-                        tail.split_at_checked(length).with_context(|| format!("{} is cut short", path.display()))?;
+                    let (preimage, tail) = tail
+                        .split_at_checked(length)
+                        .with_context(|| format!("{} is cut short", path.display()))?;
                     preimages.push(preimage.to_vec());
                     rest = tail;
                 }
