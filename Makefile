@@ -80,7 +80,7 @@ test-js: ## viem and the shared vectors from JavaScript
 
 ##
 # Subcommands of xtask that write a committed file, and with --check compare it.
-GENERATORS := machine-spec machine-vectors
+GENERATORS := machine-spec machine-vectors primitives-vectors dispute-vectors
 .PHONY: generate generated-check
 generate: ## Rewrite what xtask generates: the specification's table, vectors
 	@for generator in $(GENERATORS); do $(CARGO) xtask $$generator; done

@@ -4,11 +4,14 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line prints")]
 
 mod artifacts;
+mod dispute_vectors;
 mod licences;
 mod machine_spec;
 mod machine_vectors;
+mod primitives_vectors;
 mod repo;
 mod tidy;
+mod vectors;
 
 use std::process::ExitCode;
 
@@ -24,6 +27,11 @@ const COMMANDS: &[Command] = &[
         artifacts::run,
     ),
     (
+        "dispute-vectors",
+        "write vectors/dispute/; --check compares instead",
+        dispute_vectors::run,
+    ),
+    (
         "licences",
         "check the licence and the source of every dependency against deny.toml",
         licences::run,
@@ -37,6 +45,11 @@ const COMMANDS: &[Command] = &[
         "machine-vectors",
         "write vectors/machine/; --check compares instead",
         machine_vectors::run,
+    ),
+    (
+        "primitives-vectors",
+        "write vectors/primitives/; --check compares instead",
+        primitives_vectors::run,
     ),
     ("tidy", "check the repository's own rules", tidy::run),
 ];
@@ -55,7 +68,7 @@ fn main() -> ExitCode {
 fn dispatch(args: &[String]) -> Result<()> {
     let Some((name, rest)) = args.split_first() else {
         for (name, about, _) in COMMANDS {
-            println!("{name:12} {about}");
+            println!("{name:18} {about}");
         }
         return Ok(());
     };

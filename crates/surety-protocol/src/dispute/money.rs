@@ -76,7 +76,7 @@ impl Settlement {
                 out.credits.push(Credit { to, role, amount });
             };
             // A game always leaves a survivor; a verdict may not, and then the requester gets their part.
-            let each = basis_points(amount, 4_000 / survivors().count().max(1) as u64);
+            let each = basis_points(amount, 4_000) / U256::from(survivors().count().max(1));
             for survivor in survivors() {
                 pay(survivor.detail.operator, Role::Survivor, each);
             }

@@ -163,6 +163,9 @@ impl Operator {
 pub trait Mirror {
     /// The same transaction, in the same block time. `claims` are those before it.
     fn send(&mut self, now: u64, sender: Address, action: &Action, game: &Game) -> Result<Vec<Event>, String>;
+
+    /// Both must now be in the same state.
+    fn compare(&mut self, game: &Game);
 }
 
 /// What the network does to a message.
@@ -174,6 +177,8 @@ pub struct Weather {
     pub repeated: u32,
     /// Of 100, sent by somebody else first.
     pub front_run: u32,
+    /// Of 100, preceded by a spoilt copy.
+    pub spoilt: u32,
     /// Longest time between two looks at the chain, seconds.
     pub slow: u64,
 }
@@ -182,12 +187,14 @@ pub const CALM: Weather = Weather {
     lost: 0,
     repeated: 0,
     front_run: 0,
+    spoilt: 0,
     slow: 60,
 };
 pub const STORM: Weather = Weather {
     lost: 20,
     repeated: 30,
     front_run: 30,
+    spoilt: 30,
     slow: 400,
 };
 
@@ -202,7 +209,15 @@ pub const POLICY: Policy = Policy {
     grace: 600,
     clock: RULES.clock,
 };
+/// When disputes open.
+pub const START: u64 = 1_700_000_000;
 pub const OPENER: Address = Address::repeat_byte(0x0e);
+
+fn flip_one(rng: &mut StdRng, bytes: &mut [u8]) {
+    if !bytes.is_empty() {
+        bytes[rng.random_range(0..bytes.len())] ^= 1 << rng.random_range(0..8);
+    }
+}
 
 pub fn bond(operator: Address) -> U256 {
     // Any number that does not divide well.
@@ -234,9 +249,20 @@ pub struct Table<R: Referee> {
 
 impl<R: Referee> Table<R> {
     pub fn open(statement: Statement, operators: Vec<Operator>, referee: R, weather: Weather, seed: u64) -> Self {
-        let now = 1_700_000_000;
+        Self::open_at(RULES, START, statement, operators, referee, weather, seed)
+    }
+
+    pub fn open_at(
+        rules: Rules,
+        now: u64,
+        statement: Statement,
+        operators: Vec<Operator>,
+        referee: R,
+        weather: Weather,
+        seed: u64,
+    ) -> Self {
         let details: Vec<_> = operators.iter().filter(|o| !o.late).map(Operator::detail).collect();
-        let (game, events) = Game::open(RULES, now, OPENER, statement, &details).expect("opens");
+        let (game, events) = Game::open(rules, now, OPENER, statement, &details).expect("opens");
         let mut table = Self {
             game,
             operators,
@@ -281,7 +307,7 @@ impl<R: Referee> Table<R> {
     }
 
     /// One transaction; refused, it must change nothing.
-    fn send(&mut self, sender: Address, action: Action) -> Result<(), Refused> {
+    pub fn send(&mut self, sender: Address, action: Action) -> Result<(), Refused> {
         let before = self.game.clone();
         let outcome = self.game.apply(self.now, sender, action.clone(), &self.referee, bond);
         if let Some(mirror) = &mut self.mirror {
@@ -292,6 +318,9 @@ impl<R: Referee> Table<R> {
                 (Ok(_), Err(error)) => panic!("the contract refuses what the model takes: {error}, {action:?}"),
                 (Err(error), Ok(_)) => panic!("the contract takes what the model refuses: {error}, {action:?}"),
             }
+        }
+        if let Some(mirror) = &mut self.mirror {
+            mirror.compare(&self.game);
         }
         match outcome {
             Ok(events) => {
@@ -381,7 +410,7 @@ impl<R: Referee> Table<R> {
         panic!("the dispute does not end: {:?}", self.game);
     }
 
-    fn round(&mut self, truth: &mut dyn Trace) {
+    pub fn round(&mut self, truth: &mut dyn Trace) {
         let weather = self.weather;
         let mut sends: Vec<(usize, Effect)> = vec![];
         for i in 0..self.operators.len() {
@@ -407,6 +436,11 @@ impl<R: Referee> Table<R> {
                 if thief != sender && !anyone && !matches!(action, Action::Join(_)) {
                     assert!(self.send(thief, action.clone()).is_err(), "a stolen move was accepted");
                 }
+            }
+            if self.rng.random_range(0..100) < weather.spoilt
+                && let Some(spoilt) = self.spoil(&action)
+            {
+                assert!(self.send(sender, spoilt).is_err(), "a spoilt move was accepted");
             }
             if self.rng.random_range(0..100) < weather.lost {
                 continue;
@@ -443,6 +477,44 @@ impl<R: Referee> Table<R> {
             }
         }
         self.cheat(truth);
+    }
+
+    /// A copy of a move with something wrong in it.
+    fn spoil(&mut self, action: &Action) -> Option<Action> {
+        match action.clone() {
+            Action::Dissect {
+                mut head,
+                segment,
+                points,
+            } => {
+                flip_one(&mut self.rng, head.as_mut_slice());
+                Some(Action::Dissect { head, segment, points })
+            }
+            Action::Step {
+                mut head,
+                mut segment,
+                mut openings,
+                mut witness,
+            } => {
+                match self.rng.random_range(0..9) {
+                    0 => head ^= B256::with_last_byte(1),
+                    1 => segment += 32,
+                    2 => segment = (segment + self.rng.random_range(1..32u64)) % 32,
+                    3 | 4 => flip_one(&mut self.rng, &mut openings),
+                    5 => flip_one(&mut self.rng, &mut witness),
+                    6 => openings.push(0),
+                    7 => witness.push(0),
+                    _ => openings.truncate(openings.len() - 32),
+                }
+                Some(Action::Step {
+                    head,
+                    segment,
+                    openings,
+                    witness,
+                })
+            }
+            _ => None,
+        }
     }
 
     /// A liar whose step is next tries everything.
