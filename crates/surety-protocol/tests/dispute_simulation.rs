@@ -335,6 +335,31 @@ fn p1_p2_a_player_killed_at_every_move_goes_on() {
     }
 }
 
+/// Blocks vanish with the moves in them; every move is bound to the head it answers, so nothing is played that does not
+/// belong.
+#[test]
+fn p1_p2_reorganisations_change_nothing() {
+    let mut vanished = 0;
+    for seed in 0..300 {
+        let mut rng = StdRng::seed_from_u64(6_000_000 + seed);
+        let setup = Setup::random(&mut rng);
+        let mut operators = vec![
+            setup.honest(1),
+            setup.random_liar(2, &mut rng),
+            setup.random_liar(3, &mut rng),
+        ];
+        if seed % 3 == 0 {
+            operators.push(Operator {
+                late: true,
+                ..setup.honest(4)
+            });
+        }
+        operators.rotate_left(seed as usize % 3);
+        vanished += setup.play(operators, QUAKE, seed).vanished;
+    }
+    assert!(vanished > 300, "{vanished} blocks vanished");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
 

@@ -33,7 +33,7 @@ pub fn address(n: u8) -> Address {
 
 pub enum Brain {
     Honest(Player),
-    Liar(Liar),
+    Liar(Box<Liar>),
 }
 
 pub struct Operator {
@@ -58,7 +58,12 @@ impl Operator {
     }
 
     pub fn liar(n: u8, policy: Policy, trace: Box<dyn Trace>, trick: Trick, seed: u64) -> Self {
-        Self::new(n, Brain::Liar(Liar::new(address(n), policy, trick, seed)), trace, false)
+        Self::new(
+            n,
+            Brain::Liar(Box::new(Liar::new(address(n), policy, trick, seed))),
+            trace,
+            false,
+        )
     }
 
     fn new(n: u8, brain: Brain, trace: Box<dyn Trace>, honest: bool) -> Self {
@@ -179,6 +184,8 @@ pub struct Weather {
     pub front_run: u32,
     /// Of 100, preceded by a spoilt copy.
     pub spoilt: u32,
+    /// Of 100, chances a round that the last blocks are gone.
+    pub reorganised: u32,
     /// Longest time between two looks at the chain, seconds.
     pub slow: u64,
 }
@@ -188,6 +195,7 @@ pub const CALM: Weather = Weather {
     repeated: 0,
     front_run: 0,
     spoilt: 0,
+    reorganised: 0,
     slow: 60,
 };
 pub const STORM: Weather = Weather {
@@ -195,6 +203,7 @@ pub const STORM: Weather = Weather {
     repeated: 30,
     front_run: 30,
     spoilt: 30,
+    reorganised: 0,
     slow: 400,
 };
 
@@ -209,6 +218,13 @@ pub const POLICY: Policy = Policy {
     grace: 600,
     clock: RULES.clock,
 };
+/// Blocks vanish, with the moves in them.
+pub const QUAKE: Weather = Weather {
+    reorganised: 10,
+    slow: 60,
+    ..STORM
+};
+
 /// When disputes open.
 pub const START: u64 = 1_700_000_000;
 pub const OPENER: Address = Address::repeat_byte(0x0e);
@@ -234,6 +250,10 @@ pub struct Table<R: Referee> {
     weather: Weather,
     dispute: StatementId,
     late: Vec<(u64, Address, Action)>,
+    /// The chain before each of its last blocks, and the time of that block.
+    past: Vec<(Game, usize, u64)>,
+    /// Blocks that vanished.
+    pub vanished: usize,
     /// Moves accepted, of all matches.
     pub moves: usize,
     /// Steps proved.
@@ -273,6 +293,8 @@ impl<R: Referee> Table<R> {
             weather,
             dispute: statement.id(),
             late: vec![],
+            past: vec![],
+            vanished: 0,
             moves: 0,
             steps: 0,
             tried: None,
@@ -325,6 +347,7 @@ impl<R: Referee> Table<R> {
         match outcome {
             Ok(events) => {
                 self.accepted += 1;
+                self.past.push((before, self.events.len(), self.now));
                 self.log(events);
                 Ok(())
             }
@@ -371,6 +394,28 @@ impl<R: Referee> Table<R> {
         })
     }
 
+    /// The last one to three blocks are gone, with what was in them; everybody starts from what is left. Only blocks of
+    /// the last minutes vanish: what is older is final.
+    fn reorganise(&mut self) {
+        let depth = self.rng.random_range(1..=3);
+        let Some(at) = self.past.len().checked_sub(depth) else {
+            return;
+        };
+        if self.now - self.past[at].2 > 300 {
+            return;
+        }
+        let (game, length, _) = self.past.swap_remove(at);
+        self.past.truncate(at);
+        self.vanished += depth;
+        self.game = game;
+        self.events.truncate(length);
+        self.tried = None;
+        for operator in &mut self.operators {
+            operator.seen = 0;
+            assert!(operator.handle(Input::Reset).is_empty());
+        }
+    }
+
     /// The operator on move, if a match is running.
     pub fn on_move(&self) -> Option<usize> {
         let running = self.game.running()?;
@@ -412,6 +457,9 @@ impl<R: Referee> Table<R> {
 
     pub fn round(&mut self, truth: &mut dyn Trace) {
         let weather = self.weather;
+        if self.rng.random_range(0..100) < weather.reorganised {
+            self.reorganise();
+        }
         let mut sends: Vec<(usize, Effect)> = vec![];
         for i in 0..self.operators.len() {
             if self.rng.random_range(0..100) < 30 && self.now - self.operators[i].looked < 1_000 {
