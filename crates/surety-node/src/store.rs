@@ -16,13 +16,13 @@
 
 use std::{
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, mpsc},
+    sync::{Arc, Mutex, RwLock, RwLockReadGuard, mpsc},
     thread::JoinHandle,
 };
 
 use alloy::primitives::{Address, B256, Bytes};
 use alloy_rlp::{Decodable, Encodable, RlpDecodable, RlpEncodable};
-use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
+use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
 
 /// Layout version, in `meta`. A store of another version is refused.
 const SCHEMA: u64 = 1;
@@ -257,9 +257,27 @@ impl<T: Send, F: FnOnce(&WriteTransaction, u64) -> Result<T, StoreError> + Send>
     }
 }
 
+/// The database, until it is closed. Whoever uses it holds the lock for reading; closing takes it for writing, so that
+/// afterwards the file is free although others may still hold the [`Store`].
+type Open = RwLock<Option<Database>>;
+
+/// A read transaction, which keeps the database open.
+struct Reading<'a> {
+    tx: ReadTransaction,
+    _open: RwLockReadGuard<'a, Option<Database>>,
+}
+
+impl std::ops::Deref for Reading<'_> {
+    type Target = ReadTransaction;
+
+    fn deref(&self) -> &ReadTransaction {
+        &self.tx
+    }
+}
+
 /// The store. Cheap to share: clone the [`Arc`].
 pub struct Store {
-    db: Arc<Database>,
+    db: Arc<Open>,
     queue: Mutex<Option<mpsc::SyncSender<Box<dyn Job>>>>,
     writer: Mutex<Option<JoinHandle<()>>>,
     max_bytes: u64,
@@ -318,7 +336,7 @@ impl Store {
         }
         tx.commit()?;
 
-        let db = Arc::new(db);
+        let db = Arc::new(RwLock::new(Some(db)));
         let (queue, jobs) = mpsc::sync_channel(QUEUE);
         let (max, hook, shared) = (options.max_bytes, options.hook, db.clone());
         let writer = std::thread::Builder::new()
@@ -359,14 +377,14 @@ impl Store {
 
     /// The outcome of a statement.
     pub fn answer(&self, statement: B256) -> Result<Option<Answer>, StoreError> {
-        let tx = self.db.begin_read()?;
+        let tx = self.read()?;
         let table = tx.open_table(ANSWERS)?;
         table.get(statement.0)?.map(|v| decode(v.value())).transpose()
     }
 
     /// The response to a request.
     pub fn response(&self, request: B256) -> Result<Option<StoredResponse>, StoreError> {
-        let tx = self.db.begin_read()?;
+        let tx = self.read()?;
         let responses = tx.open_table(RESPONSES)?;
         let answers = tx.open_table(ANSWERS)?;
         read_response(&responses, &answers, request)
@@ -374,41 +392,41 @@ impl Store {
 
     /// The request as it came.
     pub fn request(&self, request: B256) -> Result<Option<RawRequest>, StoreError> {
-        let tx = self.db.begin_read()?;
+        let tx = self.read()?;
         let table = tx.open_table(REQUESTS)?;
         table.get(request.0)?.map(|v| decode_raw(v.value())).transpose()
     }
 
     /// Request hash of the `number`th response of a service (from 1).
     pub fn by_number(&self, service: Address, number: u64) -> Result<Option<B256>, StoreError> {
-        let tx = self.db.begin_read()?;
+        let tx = self.read()?;
         let table = tx.open_table(NUMBERS)?;
         Ok(table.get(number_key(service, number).as_slice())?.map(|v| B256::from(v.value())))
     }
 
     /// Responses stored for a service.
     pub fn count(&self, service: Address) -> Result<u64, StoreError> {
-        let tx = self.db.begin_read()?;
+        let tx = self.read()?;
         last_number(&tx.open_table(NUMBERS)?, service)
     }
 
     /// Requests stored from an account to a service.
     pub fn account_count(&self, service: Address, account: Address) -> Result<u64, StoreError> {
-        let tx = self.db.begin_read()?;
+        let tx = self.read()?;
         let table = tx.open_table(ACCOUNTS)?;
         Ok(table.get(account_key(service, account).as_slice())?.map_or(0, |v| v.value()))
     }
 
     /// A preimage some signed run used.
     pub fn preimage(&self, hash: B256) -> Result<Option<Bytes>, StoreError> {
-        let tx = self.db.begin_read()?;
+        let tx = self.read()?;
         let table = tx.open_table(PREIMAGES)?;
         Ok(table.get(hash.0)?.map(|v| Bytes::copy_from_slice(v.value())))
     }
 
     /// Bytes stored, as counted against the bound.
     pub fn bytes(&self) -> Result<u64, StoreError> {
-        let tx = self.db.begin_read()?;
+        let tx = self.read()?;
         meta_u64(&tx.open_table(META)?, "bytes")
     }
 
@@ -420,7 +438,7 @@ impl Store {
 
     /// The next L1 block whose events have not been dealt with under `name`.
     pub fn cursor(&self, name: &str) -> Result<Option<u64>, StoreError> {
-        let tx = self.db.begin_read()?;
+        let tx = self.read()?;
         let table = tx.open_table(META)?;
         let key = format!("cursor {name}");
         Ok(table.get(key.as_str())?.and_then(|v| v.value().try_into().ok().map(u64::from_be_bytes)))
@@ -445,7 +463,7 @@ impl Store {
 
     /// The transaction that answered a forced request; `Some(zero)` when it is known and not answered yet.
     pub fn forced(&self, request: B256) -> Result<Option<B256>, StoreError> {
-        let tx = self.db.begin_read()?;
+        let tx = self.read()?;
         Ok(tx.open_table(FORCED)?.get(request.0)?.map(|v| B256::from(v.value())))
     }
 
@@ -459,8 +477,14 @@ impl Store {
 
     /// The transaction that answered `head`, if one was sent.
     pub fn sent_move(&self, dispute: B256, head: B256) -> Result<Option<B256>, StoreError> {
-        let tx = self.db.begin_read()?;
+        let tx = self.read()?;
         Ok(tx.open_table(MOVES)?.get(move_key(dispute, head).as_slice())?.map(|v| B256::from(v.value())))
+    }
+
+    fn read(&self) -> Result<Reading<'_>, StoreError> {
+        let open = self.db.read().map_err(|_| StoreError::Closed)?;
+        let tx = open.as_ref().ok_or(StoreError::Closed)?.begin_read()?;
+        Ok(Reading { tx, _open: open })
     }
 
     fn write<T: Send + 'static>(
@@ -477,7 +501,7 @@ impl Store {
         answer.recv().map_err(|_| StoreError::Closed)?
     }
 
-    /// Finishes what is queued and stops the writer. Later writes fail with [`StoreError::Closed`].
+    /// Finishes what is queued, stops the writer and closes the file. Later uses fail with [`StoreError::Closed`].
     pub fn close(&self) {
         if let Ok(mut queue) = self.queue.lock() {
             queue.take();
@@ -487,6 +511,9 @@ impl Store {
             && writer.join().is_err()
         {
             tracing::error!("the store's writer panicked");
+        }
+        if let Ok(mut open) = self.db.write() {
+            open.take();
         }
     }
 }
@@ -506,7 +533,7 @@ fn begin(db: &Database) -> Result<WriteTransaction, StoreError> {
     Ok(tx)
 }
 
-fn write_loop(db: &Database, jobs: &mpsc::Receiver<Box<dyn Job>>, max: u64, hook: Option<&CommitHook>) {
+fn write_loop(db: &Open, jobs: &mpsc::Receiver<Box<dyn Job>>, max: u64, hook: Option<&CommitHook>) {
     while let Ok(first) = jobs.recv() {
         let mut group = vec![first];
         while group.len() < GROUP {
@@ -526,12 +553,13 @@ fn write_loop(db: &Database, jobs: &mpsc::Receiver<Box<dyn Job>>, max: u64, hook
 }
 
 fn commit(
-    db: &Database,
+    db: &Open,
     group: &mut [Box<dyn Job>],
     max: u64,
     hook: Option<&CommitHook>,
 ) -> Result<(), StoreError> {
-    let tx = begin(db)?;
+    let open = db.read().map_err(|_| StoreError::Closed)?;
+    let tx = begin(open.as_ref().ok_or(StoreError::Closed)?)?;
     for job in group.iter_mut() {
         job.apply(&tx, max)?;
     }
@@ -817,6 +845,8 @@ mod tests {
         assert_eq!(store.count(Address::repeat_byte(5)).expect("reads"), 160);
         store.close();
         assert!(matches!(store.set_cursor("c", 1), Err(StoreError::Closed)));
-        assert_eq!(store.cursor("c").expect("reads"), None);
+        assert!(matches!(store.cursor("c"), Err(StoreError::Closed)));
+        // The file is free, although `store` lives.
+        Store::open(&dir.path().join("s"), options(1 << 30)).expect("opens");
     }
 }
