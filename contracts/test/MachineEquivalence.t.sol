@@ -104,6 +104,13 @@ contract MachineEquivalenceTest is MachineFixture {
     function anyWord(Scene memory s) private {
         s.instruction = uint32(next(2 ** 32));
         if (next(2) == 0) s.instruction |= 3;
+        // Where it would go, if it happens to be a load or a store.
+        uint256 word = s.instruction;
+        uint256 imm = (word >> 25) * 32 + (word & 0x7f == 0x23 ? (word >> 7) & 31 : (word >> 20) & 31);
+        unchecked {
+            uint32 location = s.state.x[(word >> 15) & 31] + uint32(imm) - (imm < 2048 ? 0 : 4096);
+            s.location = location % (32 * 2 ** uint256(s.state.memHeight));
+        }
     }
 
     function arithmetic(Scene memory s) private {
