@@ -39,7 +39,7 @@ contract DisputeGasTest is DisputeFixture {
         (bytes memory openings, bytes memory witness) = stepArguments(s, claims, chooseSegment(s, right));
         uint256 segment = chooseSegment(s, right);
         vm.prank(operators[0]);
-        disputes.step(s, history.heads[8], segment, openings, witness);
+        disputes.step(s, history().heads[8], segment, openings, witness);
         total += last("step, without the machine's");
 
         vm.warp(block.timestamp + JOIN_WINDOW + 1);

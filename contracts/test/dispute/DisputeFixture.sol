@@ -71,7 +71,9 @@ abstract contract DisputeFixture is Test {
     address[] internal owners;
     mapping(address operator => uint256) internal keys;
 
-    History internal history;
+    mapping(bytes32 dispute => History) private _histories;
+    /// The dispute that is being played.
+    bytes32 internal playing;
 
     function setUp() public virtual {
         vm.warp(1_800_000_000);
@@ -221,10 +223,15 @@ abstract contract DisputeFixture is Test {
 
     // Playing
 
-    /// Forgets the last match and starts writing down the running one.
+    function history() internal view returns (History storage) {
+        return _histories[playing];
+    }
+
+    /// Forgets the dispute's last match and starts writing down the running one.
     function begin(bytes32 dispute) internal {
-        delete history;
-        history.heads.push(disputes.get(dispute).head);
+        playing = dispute;
+        delete _histories[dispute];
+        history().heads.push(disputes.get(dispute).head);
     }
 
     function mover(IDisputes.View memory v) internal pure returns (uint8) {
@@ -234,19 +241,19 @@ abstract contract DisputeFixture is Test {
     /// The honest strategy: the first point the opponent asserts that differs from what one believes, or the last
     /// segment.
     function chooseSegment(Statement memory s, Belief memory belief) internal view returns (uint256) {
-        uint256 moves = history.points.length;
+        uint256 moves = history().points.length;
         if (moves == 0) return 0;
         bytes32[31] memory own = Trace.pointsOf(s, belief, prefix(), distanceOf(s, moves));
         for (uint256 i; i < 31; ++i) {
-            if (own[i] != history.points[moves - 1][i]) return i;
+            if (own[i] != history().points[moves - 1][i]) return i;
         }
         return 31;
     }
 
     /// Digits chosen so far, as a number.
     function prefix() internal view returns (uint256 digits) {
-        for (uint256 i; i < history.digits.length; ++i) {
-            digits = digits * 32 + history.digits[i];
+        for (uint256 i; i < history().digits.length; ++i) {
+            digits = digits * 32 + history().digits[i];
         }
     }
 
@@ -256,7 +263,7 @@ abstract contract DisputeFixture is Test {
     }
 
     function dissect(Statement memory s, address operator, uint256 segment, bytes32[31] memory points) internal {
-        bytes32 head = history.heads[history.heads.length - 1];
+        bytes32 head = history().heads[history().heads.length - 1];
         vm.prank(operator);
         disputes.dissect(idOf(s), head, segment, points);
         record(segment, points);
@@ -264,23 +271,23 @@ abstract contract DisputeFixture is Test {
 
     /// Writes a move down, with the head by the plain definition.
     function record(uint256 segment, bytes32[31] memory points) internal {
-        bytes32 head = history.heads[history.heads.length - 1];
-        history.digits.push(segment);
-        history.points.push(points);
-        history.heads.push(keccak256(bytes.concat(head, bytes1(uint8(segment)), Trace.rootOf(points))));
+        bytes32 head = history().heads[history().heads.length - 1];
+        history().digits.push(segment);
+        history().points.push(points);
+        history().heads.push(keccak256(bytes.concat(head, bytes1(uint8(segment)), Trace.rootOf(points))));
     }
 
     /// Dissects `segment` as one believes.
     function dissectAs(Statement memory s, address operator, Belief memory belief, uint256 segment) internal {
         uint256 chosen = prefix() * 32 + segment;
-        uint256 distance = distanceOf(s, history.points.length + 1);
+        uint256 distance = distanceOf(s, history().points.length + 1);
         dissect(s, operator, segment, Trace.pointsOf(s, belief, chosen, distance));
     }
 
     /// Proves `segment`; true values wherever the position allows it.
     function stepAs(Statement memory s, address operator, ClaimDetail[] memory claims, uint256 segment) internal {
         (bytes memory openings, bytes memory witness) = stepArguments(s, claims, segment);
-        bytes32 head = history.heads[history.heads.length - 1];
+        bytes32 head = history().heads[history().heads.length - 1];
         vm.prank(operator);
         disputes.step(s, head, segment, openings, witness);
     }
@@ -311,7 +318,7 @@ abstract contract DisputeFixture is Test {
 
     function pointAt(Statement memory s, uint256 x) internal view returns (bytes32) {
         (uint256 j, uint256 number) = placeOf(s, x);
-        return history.points[j - 1][number - 1];
+        return history().points[j - 1][number - 1];
     }
 
     /// Openings for the transition at t, by the specification's four cases.
@@ -321,8 +328,8 @@ abstract contract DisputeFixture is Test {
         returns (bytes memory)
     {
         uint256 levels = Trace.levelsOf(s.budget);
-        bytes32 before = history.heads[levels - 1];
-        bytes32[31] memory last = history.points[levels - 1];
+        bytes32 before = history().heads[levels - 1];
+        bytes32[31] memory last = history().points[levels - 1];
         if (t == 0) return bytes.concat(before, last[0], Trace.pathOf(last, 0));
         if (t + 1 == 32 ** levels) {
             bytes32 result = claims[disputes.get(idOf(s)).a].result;
@@ -333,15 +340,15 @@ abstract contract DisputeFixture is Test {
         bytes32 end = pointAt(s, t + 1);
         if (startIn == endIn) return bytes.concat(before, end, Trace.pathOfPair(last, startNumber - 1));
         uint256 m = startIn < endIn ? startIn : endIn;
-        bytes memory openings = abi.encodePacked(history.heads[m - 1]);
+        bytes memory openings = abi.encodePacked(history().heads[m - 1]);
         for (uint256 i = m + 1; i < levels; ++i) {
-            openings = bytes.concat(openings, Trace.rootOf(history.points[i - 1]));
+            openings = bytes.concat(openings, Trace.rootOf(history().points[i - 1]));
         }
         return bytes.concat(
             openings,
             end,
-            Trace.pathOf(history.points[startIn - 1], startNumber - 1),
-            Trace.pathOf(history.points[endIn - 1], endNumber - 1)
+            Trace.pathOf(history().points[startIn - 1], startNumber - 1),
+            Trace.pathOf(history().points[endIn - 1], endNumber - 1)
         );
     }
 

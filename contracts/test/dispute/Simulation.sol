@@ -77,7 +77,7 @@ abstract contract Simulation is DisputeFixture {
             : chooseSegment(s, seat.belief);
         if (v.moves < v.levels) return dissectAs(s, operator, seat.belief, segment);
         (bytes memory openings, bytes memory witness) = stepArguments(s, claims, segment);
-        bytes32 head = history.heads[v.moves];
+        bytes32 head = history().heads[v.moves];
         vm.prank(operator);
         if (seat.style == Style.Honest) return disputes.step(s, head, segment, openings, witness);
         // What the dishonest cannot prove, they lose by the clock; by accident they may be right (against each other).
