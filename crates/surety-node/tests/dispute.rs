@@ -8,7 +8,10 @@ mod support;
 use std::{
     collections::{HashMap, HashSet},
     path::Path,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -38,7 +41,7 @@ use surety_protocol::dispute::{Action, Event, Game, Referee, Rules, Transition};
 const CLOCK: u64 = 600;
 const JOIN_WINDOW: u64 = 60;
 /// Seconds that pass between two looks at the chain.
-const TICK: u64 = 5;
+const TICK: u64 = 10;
 
 #[derive(Default)]
 struct Shown {
@@ -136,10 +139,10 @@ impl GameChain {
         }
     }
 
-    fn parts(&self, operator: Address) -> ChainParts {
+    fn parts(&self, operator: Address, trouble: bool) -> ChainParts {
         ChainParts {
-            client: Arc::new(Account { chain: self.clone(), operator }),
-            feed: Some(Box::new(Feed { chain: self.clone(), next: 0 })),
+            client: Arc::new(Account { chain: self.clone(), operator, calls: AtomicU64::new(0), trouble }),
+            feed: Some(Box::new(Feed { chain: self.clone(), next: 0, polls: 0, trouble })),
             deployment: deployment(),
             clock: CLOCK,
         }
@@ -217,12 +220,25 @@ fn encode(dispute: B256, event: Event) -> LogData {
 struct Feed {
     chain: GameChain,
     next: usize,
+    polls: u64,
+    /// Whether polls fail, and the chain is reorganised, again and again.
+    trouble: bool,
 }
 
 #[async_trait]
 impl ChainFeed for Feed {
     async fn poll(&mut self) -> Result<Vec<ChainEvent>, Error> {
+        self.polls += 1;
+        if self.trouble && self.polls.is_multiple_of(3) {
+            return Err(lost_connection());
+        }
         let mut w = self.chain.0.lock().unwrap();
+        if self.trouble && self.polls.is_multiple_of(5) && !w.logs.is_empty() {
+            // Back to some block, and what came after it comes again: all of it, at times.
+            let to = w.logs[self.polls as usize % w.logs.len()].block_number.unwrap() - 1;
+            self.next = w.logs.iter().position(|l| l.block_number.unwrap() > to).unwrap_or(w.logs.len());
+            return Ok(vec![ChainEvent::Rollback { to }]);
+        }
         w.now += TICK;
         w.block += 1;
         let new = w.logs[self.next..].iter().map(|l| ChainEvent::Log(Box::new(l.clone())));
@@ -243,11 +259,24 @@ impl ChainFeed for Feed {
 struct Account {
     chain: GameChain,
     operator: Address,
+    calls: AtomicU64,
+    /// Whether every third call fails, half of those after they were carried out.
+    trouble: bool,
+}
+
+fn lost_connection() -> Error {
+    Error::Unreachable { url: "test".into(), method: "eth_call", cause: "lost".into() }
 }
 
 impl Account {
     fn act(&self, what: &'static str, action: Action) -> Result<Receipt, Error> {
-        self.chain.0.lock().unwrap().act(self.operator, what, action)
+        let calls = self.calls.fetch_add(1, Ordering::Relaxed);
+        if self.trouble && calls.is_multiple_of(4) {
+            return Err(lost_connection());
+        }
+        let done = self.chain.0.lock().unwrap().act(self.operator, what, action)?;
+        // Sent, included, and the answer lost on the way.
+        if self.trouble && calls.is_multiple_of(3) { Err(lost_connection()) } else { Ok(done) }
     }
 }
 
@@ -350,10 +379,20 @@ fn key(n: u8) -> PrivateKeySigner {
 }
 
 async fn start(dir: &Path, chain: &GameChain, key: &PrivateKeySigner, lie_from: Option<u64>) -> NodeHandle {
+    start_in_trouble(dir, chain, key, lie_from, false).await
+}
+
+async fn start_in_trouble(
+    dir: &Path,
+    chain: &GameChain,
+    key: &PrivateKeySigner,
+    lie_from: Option<u64>,
+    trouble: bool,
+) -> NodeHandle {
     let mut config = config(dir);
     config.program_dirs = vec![dir.parent().unwrap().join("programs")];
     config.metrics = None;
-    let mut builder = Node::builder(config).signer(key.clone()).chain(chain.parts(key.address()));
+    let mut builder = Node::builder(config).signer(key.clone()).chain(chain.parts(key.address(), trouble));
     if let Some(from) = lie_from {
         builder = builder.tracer(move |honest| Arc::new(Lying { honest, from }));
     }
@@ -425,6 +464,26 @@ async fn p2_a_liar_loses_wherever_the_lie_is() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn p1_reorganisations_and_lost_connections_do_not_make_an_honest_node_lose() {
+    for (i, from) in [1_000, LOOP + 8].into_iter().enumerate() {
+        let s = Setup::new();
+        let (honest, liar) = (key(1), key(2));
+        let h = start_in_trouble(&s.dir("honest"), &s.chain, &honest, None, true).await;
+        let l = start(&s.dir("liar"), &s.chain, &liar, Some(from)).await;
+        let (statement, claim) = ask(&h).await;
+        ask(&l).await;
+        let mut claims = [claim, false_claim(liar.address(), 0x66)];
+        if i == 0 {
+            claims.reverse();
+        }
+        s.chain.open(statement, &claims);
+        assert_eq!(s.chain.settled().await, HashSet::from([liar.address()]), "lie from {from}");
+        h.stop().await;
+        l.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn p5_the_player_goes_on_after_a_restart_at_any_move() {
     let s = Setup::new();
     let (honest, liar) = (key(1), key(2));
@@ -473,7 +532,7 @@ async fn p2_one_honest_node_joins_when_nobody_is_right_and_expires_the_silent() 
     config.program_dirs = vec![s.dir.path().join("programs")];
     config.preimages.directories = vec![pre];
     config.metrics = None;
-    let h = Node::builder(config).signer(honest.clone()).chain(s.chain.parts(honest.address())).start().await.unwrap();
+    let h = Node::builder(config).signer(honest.clone()).chain(s.chain.parts(honest.address(), false)).start().await.unwrap();
     let liars = [key(2).address(), key(3).address()];
     s.chain.open(statement, &[false_claim(liars[0], 0x66), false_claim(liars[1], 0x77)]);
     assert_eq!(s.chain.settled().await, HashSet::from(liars));
