@@ -39,6 +39,19 @@ pub fn create(path: &Path, key: &PrivateKeySigner, password: &str) -> Result<(),
     let mut rng = rand08::rngs::OsRng;
     PrivateKeySigner::encrypt_keystore(&folder, &mut rng, key.to_bytes(), password, Some(&name))
         .map_err(|e| Error::Local(format!("the keystore {} cannot be written: {e}", path.display())))?;
+    restrict(path)
+}
+
+/// Lets only the owner read and write a file with a secret.
+pub fn restrict(path: &Path) -> Result<(), Error> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))
+            .map_err(|e| Error::Local(format!("the permissions of {} cannot be set: {e}", path.display())))?;
+    }
+    #[cfg(not(unix))]
+    let _no_modes = path;
     Ok(())
 }
 
@@ -52,4 +65,29 @@ fn split(path: &Path) -> Result<(PathBuf, String), Error> {
         _ => PathBuf::from("."),
     };
     Ok((folder, name.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_keystore_opens_with_its_password_only_and_is_never_overwritten() {
+        let dir = tempfile::tempdir().expect("directory");
+        let (store, password) = (dir.path().join("sub").join("key.json"), dir.path().join("password"));
+        let key = PrivateKeySigner::random();
+        create(&store, &key, "secret").expect("written");
+        std::fs::write(&password, "secret\n").expect("write");
+        assert_eq!(open(&store, &password).expect("opens").address(), key.address());
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            assert_eq!(std::fs::metadata(&store).expect("there").permissions().mode() & 0o777, 0o600);
+        }
+        assert!(create(&store, &key, "other").expect_err("there already").to_string().contains("never overwritten"));
+        std::fs::write(&password, "wrong").expect("write");
+        assert!(open(&store, &password).expect_err("wrong password").to_string().contains("does not open"));
+        assert!(open(&dir.path().join("none"), &password).expect_err("no file").to_string().contains("no keystore file"));
+        assert!(open(&store, &dir.path().join("none")).expect_err("no file").to_string().contains("password file"));
+    }
 }

@@ -182,6 +182,7 @@ impl Devnet {
         write(&services_file(&deployment_file), &json(&BTreeMap::from([("explorer", known)])))?;
         let password_file = dir.join("password");
         write(&password_file, PASSWORD)?;
+        keys::restrict(&password_file)?;
         let program_dir = dir.join("programs");
         std::fs::create_dir_all(&program_dir).map_err(file_failure(&program_dir))?;
         let elf = program_dir.join("explorer.elf");

@@ -219,7 +219,7 @@ fn decline_advice(declined: i64) -> &'static str {
         rpc::BUSY => "try again later",
         rpc::MISSING_PREIMAGE => "give the provider the data: its operator adds a preimage source (docs/guides/operators.md)",
         rpc::BUDGET => "lower --budget",
-        rpc::UNKNOWN_METHOD => "the operator lacks the program; `surety service show` lists the methods",
+        rpc::UNKNOWN_METHOD => "check the signature, types included; `surety service show` lists the known methods",
         _ => "read the provider's message; ask others with --providers",
     }
 }
