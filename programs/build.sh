@@ -12,9 +12,9 @@ export LC_ALL=C
 
 programs=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 repository=$(dirname "$programs")
-guest=$repository/crates/surety-guest
 target=riscv32im-unknown-none-elf
 rust_programs="explorer echo"
+c_programs="sort echo-c"
 
 fail() {
     echo "build.sh: $*" >&2
@@ -68,14 +68,17 @@ build() {
     for program in $rust_programs; do
         cp "$CARGO_TARGET_DIR/$target/release/$program" "$into/$program.elf"
     done
-    (
-        cd "$repository"
-        riscv64-unknown-elf-gcc -std=c11 -march=rv32im -mabi=ilp32 -ffreestanding -nostdlib -static \
-            -O2 -fno-strict-aliasing -fno-tree-loop-distribute-patterns -ffunction-sections -fdata-sections \
-            -Wall -Wextra -Werror -Icrates/surety-guest/include \
-            -Wl,--gc-sections -Wl,--nmagic -Wl,--build-id=none -Wl,--strip-all -Tcrates/surety-guest/surety.ld \
-            programs/sort/sort.c crates/surety-guest/c/surety.c -lgcc -o "$into/sort.elf"
-    )
+    # Each a directory with one C file.
+    for program in $c_programs; do
+        (
+            cd "$repository"
+            riscv64-unknown-elf-gcc -std=c11 -march=rv32im -mabi=ilp32 -ffreestanding -nostdlib -static \
+                -O2 -fno-strict-aliasing -fno-tree-loop-distribute-patterns -ffunction-sections -fdata-sections \
+                -Wall -Wextra -Werror -Icrates/surety-guest/include \
+                -Wl,--gc-sections -Wl,--nmagic -Wl,--build-id=none -Wl,--strip-all -Tcrates/surety-guest/surety.ld \
+                programs/"$program"/*.c crates/surety-guest/c/surety.c -lgcc -o "$into/$program.elf"
+        )
+    done
     chmod 644 "$into"/*.elf
     toolchain >"$into/TOOLCHAIN"
 }
@@ -94,7 +97,7 @@ case "${1:-}" in
     mkdir "$work/elf"
     build "$work/elf"
     status=0
-    for program in $rust_programs sort; do
+    for program in $rust_programs $c_programs; do
         if cmp -s "$work/elf/$program.elf" "$programs/elf/$program.elf"; then
             echo "programs/elf/$program.elf is current"
         else

@@ -28,6 +28,12 @@ fn read(root: [u8; 32], offset: u64, length: u32) -> Result<Bytes, Revert> {
     Ok(data.into())
 }
 
+/// A preimage, whole.
+fn preimage(hash: [u8; 32]) -> Result<Bytes, Revert> {
+    surety_guest::hint(format_args!("preimage {}", Hex(&hash)));
+    Ok(surety_guest::read_preimage(&hash).into())
+}
+
 /// A refusal with this reason: exit code 1.
 fn refuse(reason: String) -> Result<(), Revert> {
     Err(reason.into())
@@ -73,6 +79,7 @@ impl core::fmt::Display for Hex<'_> {
 surety_guest::methods! {
     "echo(bytes)" => echo,
     "read(bytes32,uint64,uint32)" => read,
+    "preimage(bytes32)" => preimage,
     "refuse(string)" => refuse,
     "panic(string)" => panic,
     "recurse(uint32)" => recurse,

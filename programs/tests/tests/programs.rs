@@ -2,7 +2,7 @@
 
 use programs_tests::Program;
 
-const PROGRAMS: [&str; 3] = ["explorer", "echo", "sort"];
+const PROGRAMS: [&str; 4] = ["explorer", "echo", "sort", "echo-c"];
 
 #[test]
 fn code_and_memory_trees_are_shallow() {
@@ -30,10 +30,10 @@ fn methods_are_in_the_elf() {
         "balanceOf(bytes32,address) receipt(bytes32,uint256)"
     );
     assert_eq!(methods("sort"), "sort(uint256[])");
-    assert_eq!(
-        methods("echo"),
-        "echo(bytes) read(bytes32,uint64,uint32) refuse(string) panic(string) recurse(uint32) allocate(uint32)"
-    );
+    let echo = "echo(bytes) read(bytes32,uint64,uint32) preimage(bytes32) refuse(string) panic(string) \
+                recurse(uint32) allocate(uint32)";
+    assert_eq!(methods("echo"), echo);
+    assert_eq!(methods("echo-c"), echo);
 }
 
 #[test]
