@@ -93,6 +93,9 @@ pub enum ProviderError {
     Internal(String),
 }
 
+/// What the registry said of a method, and when.
+type Method = (Instant, Option<B256>);
+
 /// The provider of one service.
 pub struct Provider {
     service: Address,
@@ -106,7 +109,7 @@ pub struct Provider {
     chain: Arc<dyn ChainClient>,
     limits: Limits,
     metrics: Arc<Metrics>,
-    methods: Mutex<HashMap<[u8; 4], (Instant, Option<B256>)>>,
+    methods: Mutex<HashMap<[u8; 4], Method>>,
 }
 
 impl std::fmt::Debug for Provider {

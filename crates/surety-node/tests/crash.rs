@@ -62,7 +62,7 @@ fn start(dir: &Path, at: u64) -> (Child, Client) {
     for name in ["address", "reached"] {
         let _absent = std::fs::remove_file(dir.join(name));
     }
-    let child = Command::new(std::env::current_exe().unwrap())
+    let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "child", "--nocapture"])
         .env(DIR, dir)
         .env(AT, at.to_string())
@@ -74,7 +74,10 @@ fn start(dir: &Path, at: u64) -> (Child, Client) {
         if let Ok(address) = std::fs::read_to_string(dir.join("address")) {
             return (child, Client::new(address.parse().unwrap()));
         }
-        assert!(begin.elapsed() < Duration::from_secs(60), "the child does not start");
+        if begin.elapsed() > Duration::from_secs(60) {
+            child.kill().unwrap();
+            panic!("the child does not start: {:?}", child.wait());
+        }
         std::thread::sleep(Duration::from_millis(10));
     }
 }

@@ -170,10 +170,8 @@ impl World {
         let refused = || Error::Reverted { to: disputes(), revert: Revert::new(Bytes::new()) };
         let game = self.game.as_mut().ok_or_else(refused)?;
         let id = game.statement().id();
-        let events = game.apply(now, sender, action, &self.shown, |_| U256::from(1_000)).map_err(|e| {
-            eprintln!("{sender} {what}: refused: {e}");
-            refused()
-        })?;
+        let events =
+            game.apply(now, sender, action, &self.shown, |_| U256::from(1_000)).map_err(|_| refused())?;
         self.sent.push((sender, what));
         self.emit(id, events);
         Ok(Receipt { hash: keccak256(now.to_be_bytes()), gas: 0, block: self.block })

@@ -53,7 +53,7 @@ impl Ethereum {
 
     async fn receipts(&self, block: B256) -> Result<Vec<Bytes>, CallError> {
         let receipts: Option<Vec<TransactionReceipt>> = self.rpc.call("eth_getBlockReceipts", json!([block])).await?;
-        Ok(receipts.map(|r| receipts_trie(r)).unwrap_or_default())
+        Ok(receipts.map(receipts_trie).unwrap_or_default())
     }
 }
 
