@@ -6,8 +6,8 @@ import {IMachine} from "./interfaces/IMachine.sol";
 import {IRegistry, ServiceParameters} from "./interfaces/IRegistry.sol";
 import {IStaking, Loss} from "./interfaces/IStaking.sol";
 import {IVerdict} from "./interfaces/IVerdict.sol";
-import {Dissection} from "./libraries/Dissection.sol";
 import {DisputeFields as F} from "./libraries/DisputeFields.sol";
+import {Dissection} from "./libraries/Dissection.sol";
 import {Field, Fields} from "./libraries/Fields.sol";
 import {Responses} from "./libraries/Responses.sol";
 import {ClaimDetail, Signed, Statement} from "./types/Statement.sol";
@@ -53,8 +53,7 @@ contract Disputes is IDisputes, EIP712 {
         if (clock_ == 0 || clock_ >= 1 << 21 || joinWindow_ == 0) revert WrongTimes(clock_, joinWindow_);
         if (!staking_.isModule(address(this))) revert NotModule(address(this));
         // Every match but none after the last claim is eliminated by a game; each leaves time to join.
-        uint256 longest =
-            uint256(joinWindow_) + (MAX_CLAIMS - 1) * (2 * uint256(clock_) + uint256(joinWindow_));
+        uint256 longest = uint256(joinWindow_) + (MAX_CLAIMS - 1) * (2 * uint256(clock_) + uint256(joinWindow_));
         if (staking_.leaveDelay() <= longest) revert LeaveDelayTooShort(staking_.leaveDelay(), longest);
         staking = staking_;
         registry = staking_.registry();
@@ -81,9 +80,8 @@ contract Disputes is IDisputes, EIP712 {
         uint256 joinUntil = block.timestamp + joinWindow;
         emit Opened(dispute, about.service, msg.sender, about, uint64(joinUntil));
 
-        uint256 word1 = uint256(0).set(F.JOIN_UNTIL, joinUntil).set(F.LIVE, (1 << count) - 1).set(F.LAST, count - 1).set(
-            F.LEVELS, Dissection.levelsOf(about.budget)
-        );
+        uint256 word1 = uint256(0).set(F.JOIN_UNTIL, joinUntil).set(F.LIVE, (1 << count) - 1).set(F.LAST, count - 1)
+            .set(F.LEVELS, Dissection.levelsOf(about.budget));
         // The lowest claim of another group than claim 0's; there is none while it is 0.
         uint256 b;
         for (uint256 i; i < count; ++i) {
@@ -99,7 +97,7 @@ contract Disputes is IDisputes, EIP712 {
             operators[i] = operator;
             ClaimDetail memory claim = claims[i];
             (claim.operator, claim.request, claim.requester, claim.result) =
-                (operator, response.request, response.requester, result);
+            (operator, response.request, response.requester, result);
             uint256 word = uint256(uint160(operator)).set(F.GROUP, group);
             if (i == 1) word1 |= word;
             else record.words[i] = word;
@@ -361,7 +359,10 @@ contract Disputes is IDisputes, EIP712 {
     }
 
     /// At the last position no move binds the end; it is a's result.
-    function _checkEnd(bytes32 dispute, Record storage record, uint256 a, bytes32 end, bytes calldata details) private view {
+    function _checkEnd(bytes32 dispute, Record storage record, uint256 a, bytes32 end, bytes calldata details)
+        private
+        view
+    {
         _checkDetails(dispute, record, keccak256(details));
         (, ClaimDetail[] memory claims) = abi.decode(details, (address, ClaimDetail[]));
         if (end != claims[a].result) revert WrongEnd(claims[a].result, end);
@@ -405,9 +406,7 @@ contract Disputes is IDisputes, EIP712 {
     /// @return word1 with the match in it; word 0 must hold no earlier one's moves
     function _startMatch(bytes32 dispute, uint256 word1, uint256 a, uint256 b) private returns (uint256) {
         word1 = word1.set(F.RUNNING, 1).set(F.PARTY, a).set(F.PARTY.up(F.PARTY_SIZE), b).set(F.STARTED, block.timestamp);
-        emit MatchStarted(
-            dispute, uint8(a), uint8(b), uint8(word1.get(F.LEVELS)), _firstHead(dispute, word1)
-        );
+        emit MatchStarted(dispute, uint8(a), uint8(b), uint8(word1.get(F.LEVELS)), _firstHead(dispute, word1));
         return word1;
     }
 

@@ -72,9 +72,8 @@ contract Registry is IRegistry, EIP712 {
         if (operator == address(0)) revert ZeroOperator();
         if (_operators[operator].owner != address(0)) revert OperatorExists(operator);
         _checkEndpoint(endpoint);
-        bytes32 digest = _hashTypedData(
-            keccak256(abi.encode(OPERATOR_TYPEHASH, operator, msg.sender, keccak256(bytes(endpoint))))
-        );
+        bytes32 digest =
+            _hashTypedData(keccak256(abi.encode(OPERATOR_TYPEHASH, operator, msg.sender, keccak256(bytes(endpoint)))));
         address recovered = ECDSA.tryRecoverCalldata(digest, signature);
         if (recovered != operator) revert WrongProof(operator, recovered);
         _operators[operator] = OperatorRecord(msg.sender, endpoint);

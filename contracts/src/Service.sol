@@ -56,8 +56,7 @@ abstract contract Service is IService {
         address operator = disputes.signerOf(statement, response);
         if (!staking.isBonded(address(this), operator)) revert NotBonded(operator);
         if (responded[id][operator]) revert AlreadyResponded(id, operator);
-        bytes32 result =
-            Results.hash(outcome.status, outcome.exit, Results.fold(outcome.output, outcome.chunks));
+        bytes32 result = Results.hash(outcome.status, outcome.exit, Results.fold(outcome.output, outcome.chunks));
         if (result != response.result) revert WrongResult(response.result, result);
         responded[id][operator] = true;
         emit Responded(id, operator, result, outcome.status, outcome.exit, outcome.output);

@@ -157,7 +157,7 @@ contract Staking is IStaking {
             amount += loss;
             uint256 winner = winners.length == 0 ? 0 : loss * WINNERS_BPS / BPS / winners.length;
             (toEachWinner, toReporter, toCaller) =
-                (toEachWinner + winner, toReporter + loss * REPORTER_BPS / BPS, toCaller + loss * CALLER_BPS / BPS);
+            (toEachWinner + winner, toReporter + loss * REPORTER_BPS / BPS, toCaller + loss * CALLER_BPS / BPS);
             uint256 left = loss - winner * winners.length - loss * REPORTER_BPS / BPS - loss * CALLER_BPS / BPS;
             // One word, one event less where the victim brought the evidence itself.
             if (losses[i].victim == reporter) toReporterAsVictim += left;

@@ -64,9 +64,7 @@ contract DisputesTest is DisputeFixture {
         address[] memory modules = new address[](1);
         modules[0] = vm.computeCreateAddress(address(this), vm.getNonce(address(this)) + 1);
         Staking short = new Staking(registry, address(token), LEAVE_DELAY - 1, modules);
-        vm.expectRevert(
-            abi.encodeWithSelector(IDisputes.LeaveDelayTooShort.selector, LEAVE_DELAY - 1, LEAVE_DELAY - 1)
-        );
+        vm.expectRevert(abi.encodeWithSelector(IDisputes.LeaveDelayTooShort.selector, LEAVE_DELAY - 1, LEAVE_DELAY - 1));
         new Disputes(short, machine, CLOCK, JOIN_WINDOW);
     }
 
@@ -80,9 +78,8 @@ contract DisputesTest is DisputeFixture {
     // open
 
     function test_open_startsMatch() public {
-        bytes32 first = keccak256(
-            abi.encode(idOf(s), address(disputes), block.chainid, block.timestamp, uint256(0), uint256(1))
-        );
+        bytes32 first =
+            keccak256(abi.encode(idOf(s), address(disputes), block.chainid, block.timestamp, uint256(0), uint256(1)));
         vm.expectEmit(address(disputes));
         emit IDisputes.Opened(idOf(s), address(service), OPENER, s, uint64(block.timestamp + JOIN_WINDOW));
         vm.expectEmit(address(disputes));
@@ -439,9 +436,7 @@ contract DisputesTest is DisputeFixture {
         assembly {
             mstore(add(openings, 64), 7)
         }
-        vm.expectRevert(
-            abi.encodeWithSelector(IDisputes.WrongEnd.selector, liar.result, bytes32(uint256(7)))
-        );
+        vm.expectRevert(abi.encodeWithSelector(IDisputes.WrongEnd.selector, liar.result, bytes32(uint256(7))));
         vm.prank(operators[1]);
         disputes.step(s, head, 31, openings, witness);
     }
@@ -474,13 +469,9 @@ contract DisputesTest is DisputeFixture {
         disputes.step(s, history().heads[2], segment, openings, witness);
         vm.expectRevert(abi.encodeWithSelector(IDisputes.WrongSegment.selector, 32));
         disputes.step(s, head, 32, openings, witness);
-        vm.expectRevert(
-            abi.encodeWithSelector(IDisputes.WrongOpenings.selector, openings.length + 32, openings.length)
-        );
+        vm.expectRevert(abi.encodeWithSelector(IDisputes.WrongOpenings.selector, openings.length + 32, openings.length));
         disputes.step(s, head, segment, bytes.concat(openings, bytes32(0)), witness);
-        vm.expectRevert(
-            abi.encodeWithSelector(IDisputes.WrongOpenings.selector, openings.length + 1, openings.length)
-        );
+        vm.expectRevert(abi.encodeWithSelector(IDisputes.WrongOpenings.selector, openings.length + 1, openings.length));
         disputes.step(s, head, segment, bytes.concat(openings, hex"00"), witness);
         vm.stopPrank();
         vm.expectRevert(abi.encodeWithSelector(IDisputes.NotOnMove.selector, operators[0], operators[1]));

@@ -4,8 +4,8 @@ pragma solidity ^0.8.28;
 import {IDisputes} from "../src/interfaces/IDisputes.sol";
 import {IStaking} from "../src/interfaces/IStaking.sol";
 import {ClaimDetail, Signed, Statement} from "../src/types/Statement.sol";
-import {Belief, Trace} from "./dispute/Trace.sol";
 import {Seat, Simulation, Style} from "./dispute/Simulation.sol";
+import {Belief, Trace} from "./dispute/Trace.sol";
 
 /// A requester that would break a payment pushed to it.
 contract HostileRequester {
@@ -368,9 +368,7 @@ contract PitfallsTest is Simulation {
         staking.leave(address(service), operators[0]);
         vm.warp(block.timestamp + LEAVE_DELAY);
         for (uint256 i; i < 5; ++i) {
-            vm.expectRevert(
-                abi.encodeWithSelector(IStaking.Locked.selector, address(service), operators[0], 5 - i)
-            );
+            vm.expectRevert(abi.encodeWithSelector(IStaking.Locked.selector, address(service), operators[0], 5 - i));
             vm.prank(owners[0]);
             staking.withdrawBond(address(service), operators[0]);
             expire(list[i]);

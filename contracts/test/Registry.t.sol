@@ -109,9 +109,7 @@ contract RegistryTest is DisputeFixture {
         vm.prank(OWNER);
         registry.registerOperator(operator, "http://x", proof);
 
-        vm.expectRevert(
-            abi.encodeWithSelector(IRegistry.NotOperatorOwner.selector, operator, address(this), OWNER)
-        );
+        vm.expectRevert(abi.encodeWithSelector(IRegistry.NotOperatorOwner.selector, operator, address(this), OWNER));
         registry.setEndpoint(operator, "http://y");
         vm.startPrank(OWNER);
         vm.expectEmit(address(registry));

@@ -129,9 +129,7 @@ contract ServiceTest is DisputeFixture {
         request();
         bytes memory data = hex"0102030405";
         Outcome memory outcome = Outcome(2, 8, data, hex"0203");
-        bytes32 root = keccak256(
-            bytes.concat(keccak256(bytes.concat(bytes32(0), hex"0102")), hex"030405")
-        );
+        bytes32 root = keccak256(bytes.concat(keccak256(bytes.concat(bytes32(0), hex"0102")), hex"030405"));
         assertEq(this.fold(data, hex"0203"), root);
         service.respond(s, response(operators[0], outcome), outcome);
     }

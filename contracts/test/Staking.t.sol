@@ -61,9 +61,7 @@ contract StakingTest is DisputeFixture {
     }
 
     function test_deposit_refusals() public {
-        vm.expectRevert(
-            abi.encodeWithSelector(IStaking.NotOperatorOwner.selector, operator, address(this), owner)
-        );
+        vm.expectRevert(abi.encodeWithSelector(IStaking.NotOperatorOwner.selector, operator, address(this), owner));
         staking.deposit(address(service), operator, 1);
         vm.startPrank(owner);
         vm.expectRevert(abi.encodeWithSelector(IStaking.UnknownService.selector, address(1)));
@@ -213,9 +211,7 @@ contract StakingTest is DisputeFixture {
         assertEq(uint96(word), BOND);
         vm.store(address(staking), slot, bytes32(word | uint256(type(uint24).max) << 232));
         assertEq(stake(0).locks, type(uint24).max);
-        vm.expectRevert(
-            abi.encodeWithSelector(IStaking.Locked.selector, address(service), operator, type(uint24).max)
-        );
+        vm.expectRevert(abi.encodeWithSelector(IStaking.Locked.selector, address(service), operator, type(uint24).max));
         lock(0);
     }
 

@@ -24,12 +24,7 @@ interface IService {
     /// @param input the call's data whole, selector included; its keccak-256 is the statement's input
     /// @param budget the service's maximum
     event Request(
-        bytes32 indexed request,
-        address indexed requester,
-        bytes4 selector,
-        bytes32 program,
-        bytes input,
-        uint64 budget
+        bytes32 indexed request, address indexed requester, bytes4 selector, bytes32 program, bytes input, uint64 budget
     );
     event Responded(
         bytes32 indexed request, address indexed operator, bytes32 result, uint8 status, uint32 exit, bytes output
