@@ -5,7 +5,7 @@
 SURETY_METHOD("add(uint32,uint32)");
 
 /* The first four bytes of keccak-256("add(uint32,uint32)"): `cast sig` prints them. */
-#define ADD 0x1e45f3e2u
+#define ADD 0x3ad14af3u
 
 void surety_main(void) {
     struct surety_call call = surety_input();
