@@ -1,1 +1,6 @@
-//! surety-testing
+//! What the end-to-end tests and the demo are made of: a development network of real processes, and nodes that lie.
+//! Nothing depends on this crate, and nothing in the product can lie (`docs/adr/0007`).
+
+pub mod devnet;
+pub mod gas;
+pub mod lie;
