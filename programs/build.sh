@@ -52,6 +52,8 @@ build() {
     flags+=" --remap-path-prefix=$repository/="
     flags+=" --remap-path-prefix=$debian_source/=rust/"
     flags+=" --remap-path-prefix=$("$rustc" --print sysroot)/lib/rustlib/src/rust/=rust/"
+    # Brings the registry's directory into being, whose name is wanted next.
+    (cd "$programs" && cargo fetch --locked --quiet)
     local registry
     for registry in "${CARGO_HOME:-$HOME/.cargo}"/registry/src/*/; do
         flags+=" --remap-path-prefix=$registry=registry/"

@@ -1,5 +1,7 @@
 //! `echo`, in Rust and in C: calls, refusals, traps, and data larger than a preimage.
 
+#![allow(clippy::unwrap_used, reason = "a test that unwraps says where it failed")]
+
 use alloy_sol_types::{SolCall, sol};
 use programs_tests::Program;
 use proptest::prelude::*;

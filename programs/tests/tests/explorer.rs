@@ -1,5 +1,7 @@
 //! `explorer` over a real block: right answers, and no answer from wrong data.
 
+#![allow(clippy::unwrap_used, reason = "a test that unwraps says where it failed")]
+
 use alloy_consensus::{Header, Typed2718};
 use alloy_eips::eip2718::Encodable2718;
 use alloy_primitives::{Address, B256, Bytes, U256, address, keccak256};
@@ -282,7 +284,7 @@ fn malformed_nodes_with_the_right_hash_are_refused() {
     let account = list(&[&string(&[]), &string(&[9]), &string(&[1; 32]), &string(&[2; 32])]);
     let value = string(&account);
     let good_leaf = list(&[&leaf_path, &value]);
-    let (explorer, hash) = forged(&[good_leaf.clone()]);
+    let (explorer, hash) = forged(std::slice::from_ref(&good_leaf));
     assert_eq!(
         balance(&explorer.call(&balance_call(hash, ABSENT)).unwrap()),
         U256::from(9)

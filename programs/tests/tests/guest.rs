@@ -1,5 +1,7 @@
 //! The parts of `surety-guest` that also run on the host: the ABI against `alloy-sol-types`, hashing, the data tree.
 
+#![allow(clippy::unwrap_used, reason = "a test that unwraps says where it failed")]
+
 use alloy_sol_types::{SolType, SolValue, sol_data};
 use proptest::prelude::*;
 use surety_guest::abi::{AbiType, Arguments, Returns};
@@ -97,8 +99,12 @@ fn byte_at(position: u64) -> u8 {
 
 impl Source for Imagined {
     fn read(&mut self, hash: &[u8; 32], offset: usize, into: &mut [u8]) -> usize {
-        let start = u64::from_be_bytes(hash[1..9].try_into().unwrap());
-        let length = u64::from_be_bytes(hash[9..17].try_into().unwrap());
+        let number = |at| {
+            hash[at..at + 8]
+                .iter()
+                .fold(0, |number, byte| number << 8 | u64::from(*byte))
+        };
+        let (start, length) = (number(1), number(9));
         let mut node = Vec::new();
         let available = if hash[0] == 2 {
             length as usize

@@ -1,5 +1,7 @@
 //! What holds for every program: how it is linked, and how it takes a malformed call.
 
+#![allow(clippy::unwrap_used, reason = "a test that unwraps says where it failed")]
+
 use programs_tests::Program;
 
 const PROGRAMS: [&str; 4] = ["explorer", "echo", "sort", "echo-c"];

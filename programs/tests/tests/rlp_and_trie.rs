@@ -1,5 +1,7 @@
 //! `ethereum-proofs` against `alloy-rlp` and `alloy-trie`.
 
+#![allow(clippy::unwrap_used, reason = "a test that unwraps says where it failed")]
+
 use std::collections::{BTreeMap, HashMap};
 
 use alloy_primitives::{B256, keccak256};

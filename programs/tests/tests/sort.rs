@@ -1,5 +1,7 @@
 //! `sort`, in C, against the sort of Rust's standard library.
 
+#![allow(clippy::unwrap_used, reason = "a test that unwraps says where it failed")]
+
 use alloy_primitives::U256;
 use alloy_sol_types::{SolCall, sol};
 use programs_tests::Program;

@@ -1,5 +1,7 @@
 //! The committed preimages are what the block's JSON gives, and each is what its place says.
 
+#![allow(clippy::unwrap_used, reason = "a test that unwraps says where it failed")]
+
 use alloy_primitives::keccak256;
 use programs_tests::{Fixtures, make, read_directory, testdata};
 
