@@ -71,13 +71,22 @@ impl Actions {
 
     /// Sets the program of one method; zero removes it. By the service's owner.
     pub async fn set_program(&self, service: Address, selector: [u8; 4], program: B256) -> Result<Sent, Error> {
-        let call = IRegistry::setProgramCall { service, selector: selector.into(), program };
+        let call = IRegistry::setProgramCall {
+            service,
+            selector: selector.into(),
+            program,
+        };
         self.sender.send(self.deployment.registry, &call).await
     }
 
     /// Replaces a service's manifest. By its owner.
     pub async fn set_manifest(&self, service: Address, manifest: B256) -> Result<Sent, Error> {
-        self.sender.send(self.deployment.registry, &IRegistry::setManifestCall { service, manifest }).await
+        self.sender
+            .send(
+                self.deployment.registry,
+                &IRegistry::setManifestCall { service, manifest },
+            )
+            .await
     }
 
     /// Registers an operator's key, owned by the sender. The key signs that it agrees (proof of possession).
@@ -100,7 +109,10 @@ impl Actions {
 
     /// Replaces an operator's endpoint. By its owner.
     pub async fn set_endpoint(&self, operator: Address, endpoint: &str) -> Result<Sent, Error> {
-        let call = IRegistry::setEndpointCall { operator, endpoint: endpoint.to_owned() };
+        let call = IRegistry::setEndpointCall {
+            operator,
+            endpoint: endpoint.to_owned(),
+        };
         self.sender.send(self.deployment.registry, &call).await
     }
 
@@ -109,37 +121,68 @@ impl Actions {
     pub async fn deposit(&self, service: Address, operator: Address, wei: U256) -> Result<Sent, Error> {
         let (owner, spender) = (self.sender.account(), self.deployment.staking);
         let token = self.deployment.token;
-        let allowed = self.sender.rpc().call(token, IERC20::allowanceCall { owner, spender }).await?;
+        let allowed = self
+            .sender
+            .rpc()
+            .call(token, IERC20::allowanceCall { owner, spender })
+            .await?;
         if allowed < wei {
-            self.sender.send(token, &IERC20::approveCall { spender, amount: wei }).await?;
+            self.sender
+                .send(token, &IERC20::approveCall { spender, amount: wei })
+                .await?;
         }
-        self.sender.send(spender, &IStaking::depositCall { service, operator, amount: wei }).await
+        self.sender
+            .send(
+                spender,
+                &IStaking::depositCall {
+                    service,
+                    operator,
+                    amount: wei,
+                },
+            )
+            .await
     }
 
     /// Starts leaving a service. By the operator's owner.
     pub async fn leave(&self, service: Address, operator: Address) -> Result<Sent, Error> {
-        self.sender.send(self.deployment.staking, &IStaking::leaveCall { service, operator }).await
+        self.sender
+            .send(self.deployment.staking, &IStaking::leaveCall { service, operator })
+            .await
     }
 
     /// Takes bond and reward out, after the delay. By the operator's owner.
     pub async fn withdraw_bond(&self, service: Address, operator: Address) -> Result<Sent, Error> {
-        self.sender.send(self.deployment.staking, &IStaking::withdrawBondCall { service, operator }).await
+        self.sender
+            .send(
+                self.deployment.staking,
+                &IStaking::withdrawBondCall { service, operator },
+            )
+            .await
     }
 
     /// Takes the reward out. By the operator's owner.
     pub async fn withdraw_reward(&self, service: Address, operator: Address) -> Result<Sent, Error> {
-        self.sender.send(self.deployment.staking, &IStaking::withdrawRewardCall { service, operator }).await
+        self.sender
+            .send(
+                self.deployment.staking,
+                &IStaking::withdrawRewardCall { service, operator },
+            )
+            .await
     }
 
     /// Takes the sender's credit out (compensation, opener's and settler's parts).
     pub async fn withdraw(&self) -> Result<Sent, Error> {
-        self.sender.send(self.deployment.staking, &IStaking::withdrawCall {}).await
+        self.sender
+            .send(self.deployment.staking, &IStaking::withdrawCall {})
+            .await
     }
 
     /// Opens a dispute.
     pub async fn open(&self, statement: &Statement, responses: &[Signed]) -> Result<Sent, Error> {
-        let call =
-            IDisputes::openCall { statement: statement.into(), responses: responses.iter().map(Into::into).collect() };
+        let call = IDisputes::openCall {
+            statement: statement.into(),
+            responses: responses.iter().map(Into::into).collect(),
+        };
         self.sender.send(self.deployment.disputes, &call).await
     }
 
@@ -168,7 +211,12 @@ impl Actions {
         segment: u8,
         points: [B256; 31],
     ) -> Result<Sent, Error> {
-        let call = IDisputes::dissectCall { dispute: dispute.0, head, segment: U256::from(segment), points };
+        let call = IDisputes::dissectCall {
+            dispute: dispute.0,
+            head,
+            segment: U256::from(segment),
+            points,
+        };
         self.sender.send(self.deployment.disputes, &call).await
     }
 
@@ -193,16 +241,13 @@ impl Actions {
 
     /// Eliminates the party on move once its clock has run out.
     pub async fn expire(&self, dispute: StatementId) -> Result<Sent, Error> {
-        self.sender.send(self.deployment.disputes, &IDisputes::expireCall { dispute: dispute.0 }).await
+        self.sender
+            .send(self.deployment.disputes, &IDisputes::expireCall { dispute: dispute.0 })
+            .await
     }
 
     /// Pays out a finished dispute.
-    pub async fn settle(
-        &self,
-        statement: &Statement,
-        opener: Address,
-        claims: &[ClaimDetail],
-    ) -> Result<Sent, Error> {
+    pub async fn settle(&self, statement: &Statement, opener: Address, claims: &[ClaimDetail]) -> Result<Sent, Error> {
         let call = IDisputes::settleCall {
             statement: statement.into(),
             opener,
@@ -213,17 +258,23 @@ impl Actions {
 
     /// Shows words of a preimage on-chain, for a READ or INPUT step.
     pub async fn show(&self, data: Bytes, offsets: Vec<u32>) -> Result<Sent, Error> {
-        self.sender.send(self.deployment.preimages, &IPreimages::showCall { data, offsets }).await
+        self.sender
+            .send(self.deployment.preimages, &IPreimages::showCall { data, offsets })
+            .await
     }
 
     /// Makes development tokens.
     pub async fn mint(&self, to: Address, wei: U256) -> Result<Sent, Error> {
-        self.sender.send(self.deployment.token, &IDevToken::mintCall { to, amount: wei }).await
+        self.sender
+            .send(self.deployment.token, &IDevToken::mintCall { to, amount: wei })
+            .await
     }
 
     /// Sends tokens.
     pub async fn pay(&self, to: Address, wei: U256) -> Result<Sent, Error> {
-        self.sender.send(self.deployment.token, &IERC20::transferCall { to, amount: wei }).await
+        self.sender
+            .send(self.deployment.token, &IERC20::transferCall { to, amount: wei })
+            .await
     }
 }
 

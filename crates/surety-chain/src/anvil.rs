@@ -32,7 +32,12 @@ pub struct AnvilConfig {
 
 impl Default for AnvilConfig {
     fn default() -> Self {
-        Self { program: None, port: 0, chain_id: 31_337, block_time: None }
+        Self {
+            program: None,
+            port: 0,
+            chain_id: 31_337,
+            block_time: None,
+        }
     }
 }
 
@@ -55,7 +60,10 @@ pub fn find() -> Option<PathBuf> {
     for start in starts.into_iter().flatten() {
         for folder in start.ancestors() {
             let modules = folder.join("node_modules");
-            let platforms = std::fs::read_dir(modules.join("@foundry-rs")).into_iter().flatten().flatten();
+            let platforms = std::fs::read_dir(modules.join("@foundry-rs"))
+                .into_iter()
+                .flatten()
+                .flatten();
             let native = platforms
                 .filter(|e| e.file_name().to_string_lossy().starts_with("anvil-"))
                 .map(|e| e.path().join("bin").join("anvil"))
@@ -70,7 +78,9 @@ pub fn find() -> Option<PathBuf> {
         }
     }
     let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path).map(|folder| folder.join("anvil")).find(|p| p.is_file())
+    std::env::split_paths(&path)
+        .map(|folder| folder.join("anvil"))
+        .find(|p| p.is_file())
 }
 
 impl Anvil {
@@ -96,8 +106,14 @@ impl Anvil {
             command.args(["--block-time", &seconds.to_string()]);
         }
         let mut child = command.spawn().map_err(|e| fail(e.to_string()))?;
-        let Some(stdout) = child.stdout.take() else { return Err(fail("it has no standard output".to_owned())) };
-        let mut anvil = Self { child, url: String::new(), chain_id: config.chain_id };
+        let Some(stdout) = child.stdout.take() else {
+            return Err(fail("it has no standard output".to_owned()));
+        };
+        let mut anvil = Self {
+            child,
+            url: String::new(),
+            chain_id: config.chain_id,
+        };
         // The port is in what it prints. The rest is read too, for ever: a full pipe would stop it.
         let (send, receive) = mpsc::channel();
         std::thread::spawn(move || {
@@ -148,7 +164,10 @@ impl Anvil {
     /// From now on a block every so many seconds instead of one for every transaction.
     pub async fn mine_every(&self, rpc: &Rpc, seconds: u64) -> Result<(), Error> {
         rpc.ask("evm_setIntervalMining", None, || async {
-            rpc.provider().raw_request::<_, Option<bool>>("evm_setIntervalMining".into(), (seconds,)).await.map(|_| ())
+            rpc.provider()
+                .raw_request::<_, Option<bool>>("evm_setIntervalMining".into(), (seconds,))
+                .await
+                .map(|_| ())
         })
         .await
     }

@@ -29,15 +29,31 @@ macro_rules! artifacts {
     };
 }
 
-artifacts!("DevToken", "Disputes", "Explorer", "Machine", "Preimages", "Registry", "Service", "Staking");
+artifacts!(
+    "DevToken",
+    "Disputes",
+    "Explorer",
+    "Machine",
+    "Preimages",
+    "Registry",
+    "Service",
+    "Staking"
+);
 
 /// All artefacts. They are committed and checked by a test, so what does not parse is left out rather than a panic.
 static ARTIFACTS: LazyLock<BTreeMap<&'static str, Artifact>> = LazyLock::new(|| {
-    SOURCES.iter().filter_map(|(name, text)| Some((*name, serde_json::from_str(text).ok()?))).collect()
+    SOURCES
+        .iter()
+        .filter_map(|(name, text)| Some((*name, serde_json::from_str(text).ok()?)))
+        .collect()
 });
 
 static ERRORS: LazyLock<BTreeMap<[u8; 4], AbiError>> = LazyLock::new(|| {
-    ARTIFACTS.values().flat_map(|a| a.abi.errors()).map(|e| (e.selector().0, e.clone())).collect()
+    ARTIFACTS
+        .values()
+        .flat_map(|a| a.abi.errors())
+        .map(|e| (e.selector().0, e.clone()))
+        .collect()
 });
 
 /// The artefact of a contract, by its name (`Registry`).

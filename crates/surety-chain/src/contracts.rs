@@ -104,7 +104,10 @@ impl Contracts {
 
     /// A service; `None` if it is not registered.
     pub async fn service(&self, service: Address) -> Result<Option<ServiceInfo>, Error> {
-        let found = self.rpc.call(self.deployment.registry, IRegistry::serviceOfCall { service }).await?;
+        let found = self
+            .rpc
+            .call(self.deployment.registry, IRegistry::serviceOfCall { service })
+            .await?;
         Ok(found.registered.then(|| ServiceInfo {
             service,
             manifest: found.manifest,
@@ -120,7 +123,10 @@ impl Contracts {
         let mut all = Vec::new();
         while all.len() < limit {
             let start = U256::from(all.len());
-            let call = IRegistry::servicesCall { start, limit: U256::from(PAGE) };
+            let call = IRegistry::servicesCall {
+                start,
+                limit: U256::from(PAGE),
+            };
             let page = self.rpc.call(self.deployment.registry, call).await?;
             let last = page.len() < PAGE as usize;
             all.extend(page);
@@ -134,14 +140,20 @@ impl Contracts {
 
     /// Program hash of a method; `None` if there is no such method.
     pub async fn program_of(&self, service: Address, selector: [u8; 4]) -> Result<Option<B256>, Error> {
-        let call = IRegistry::programOfCall { service, selector: selector.into() };
+        let call = IRegistry::programOfCall {
+            service,
+            selector: selector.into(),
+        };
         let program = self.rpc.call(self.deployment.registry, call).await?;
         Ok((!program.is_zero()).then_some(program))
     }
 
     /// Owner and endpoint of an operator; `None` if it is not registered.
     pub async fn operator_of(&self, operator: Address) -> Result<Option<(Address, String)>, Error> {
-        let found = self.rpc.call(self.deployment.registry, IRegistry::operatorOfCall { operator }).await?;
+        let found = self
+            .rpc
+            .call(self.deployment.registry, IRegistry::operatorOfCall { operator })
+            .await?;
         Ok((!found.owner.is_zero()).then_some((found.owner, found.endpoint)))
     }
 
@@ -149,8 +161,14 @@ impl Contracts {
     pub async fn operator(&self, service: Address, operator: Address) -> Result<OperatorInfo, Error> {
         let (owner, endpoint) = self.operator_of(operator).await?.unwrap_or_default();
         let staking = self.deployment.staking;
-        let stake = self.rpc.call(staking, IStaking::stakeOfCall { service, operator }).await?;
-        let bonded = self.rpc.call(staking, IStaking::isBondedCall { service, operator }).await?;
+        let stake = self
+            .rpc
+            .call(staking, IStaking::stakeOfCall { service, operator })
+            .await?;
+        let bonded = self
+            .rpc
+            .call(staking, IStaking::isBondedCall { service, operator })
+            .await?;
         let until: u64 = stake.committedUntil.to();
         Ok(OperatorInfo {
             operator,
@@ -169,7 +187,11 @@ impl Contracts {
         let mut addresses: Vec<Address> = Vec::new();
         while addresses.len() < limit {
             let start = U256::from(addresses.len());
-            let call = IStaking::operatorsOfCall { service, start, limit: U256::from(PAGE) };
+            let call = IStaking::operatorsOfCall {
+                service,
+                start,
+                limit: U256::from(PAGE),
+            };
             let page = self.rpc.call(self.deployment.staking, call).await?;
             let last = page.len() < PAGE as usize;
             addresses.extend(page);
@@ -187,17 +209,24 @@ impl Contracts {
 
     /// Wei of the token that an account holds.
     pub async fn token_balance(&self, account: Address) -> Result<U256, Error> {
-        self.rpc.call(self.deployment.token, IERC20::balanceOfCall { account }).await
+        self.rpc
+            .call(self.deployment.token, IERC20::balanceOfCall { account })
+            .await
     }
 
     /// Wei of the token that an account can withdraw from `Staking` (compensation, opener's and settler's parts).
     pub async fn credit(&self, account: Address) -> Result<U256, Error> {
-        self.rpc.call(self.deployment.staking, IStaking::creditOfCall { account }).await
+        self.rpc
+            .call(self.deployment.staking, IStaking::creditOfCall { account })
+            .await
     }
 
     /// State of a running dispute; `None` if there is none.
     pub async fn dispute_view(&self, dispute: StatementId) -> Result<Option<IDisputes::View>, Error> {
-        let view = self.rpc.call(self.deployment.disputes, IDisputes::getCall { dispute: dispute.0 }).await?;
+        let view = self
+            .rpc
+            .call(self.deployment.disputes, IDisputes::getCall { dispute: dispute.0 })
+            .await?;
         Ok((view.claims != 0).then_some(view))
     }
 
@@ -208,7 +237,9 @@ impl Contracts {
             IDisputes::Claimed::SIGNATURE_HASH,
             IDisputes::Settled::SIGNATURE_HASH,
         ];
-        let filter = Filter::new().address(self.deployment.disputes).event_signature(signatures);
+        let filter = Filter::new()
+            .address(self.deployment.disputes)
+            .event_signature(signatures);
         self.assemble(&self.history(filter, from_block).await?).await
     }
 
@@ -229,7 +260,9 @@ impl Contracts {
         let mut all: Vec<DisputeInfo> = Vec::new();
         for log in logs {
             if let Ok(opened) = IDisputes::Opened::decode_log(&log.inner) {
-                let Ok(statement) = Statement::try_from(&opened.statement) else { continue };
+                let Ok(statement) = Statement::try_from(&opened.statement) else {
+                    continue;
+                };
                 all.push(DisputeInfo {
                     id: opened.dispute.into(),
                     statement,
@@ -286,7 +319,12 @@ impl Contracts {
 
 impl From<&Statement> for bindings::Statement {
     fn from(s: &Statement) -> Self {
-        Self { service: s.service, program: s.program.0, input: s.input.0, budget: s.budget.steps() }
+        Self {
+            service: s.service,
+            program: s.program.0,
+            input: s.input.0,
+            budget: s.budget.steps(),
+        }
     }
 }
 
@@ -317,6 +355,11 @@ impl From<&Signed> for bindings::Signed {
 
 impl From<&ClaimDetail> for bindings::ClaimDetail {
     fn from(c: &ClaimDetail) -> Self {
-        Self { operator: c.operator, request: c.request.0, requester: c.requester, result: c.result.0 }
+        Self {
+            operator: c.operator,
+            request: c.request.0,
+            requester: c.requester,
+            result: c.result.0,
+        }
     }
 }

@@ -32,11 +32,21 @@ pub struct DeployParameters {
 
 impl DeployParameters {
     /// For a development network: disputes are over in seconds, and a silent player loses in two minutes.
-    pub const DEV: Self = Self { token: None, clock: 120, join_window: 5, leave_delay: 3_600 };
+    pub const DEV: Self = Self {
+        token: None,
+        clock: 120,
+        join_window: 5,
+        leave_delay: 3_600,
+    };
 
     /// For a network where a player must be able to be down for a day: 1 day of clock, 1 day to join, and 30 days to
     /// leave.
-    pub const PUBLIC: Self = Self { token: None, clock: 86_400, join_window: 86_400, leave_delay: 30 * 86_400 };
+    pub const PUBLIC: Self = Self {
+        token: None,
+        clock: 86_400,
+        join_window: 86_400,
+        leave_delay: 30 * 86_400,
+    };
 
     /// The longest a dispute can take, as `Disputes` computes it.
     pub fn longest_dispute(&self) -> u64 {
@@ -87,7 +97,9 @@ pub async fn deploy(sender: &Sender, parameters: &DeployParameters) -> Result<De
     let from_block = rpc.latest().await?.header.number;
     let account = sender.account();
     let first = rpc
-        .ask("eth_getTransactionCount", None, || async { rpc.provider().get_transaction_count(account).await })
+        .ask("eth_getTransactionCount", None, || async {
+            rpc.provider().get_transaction_count(account).await
+        })
         .await?;
     let mut nonce = first;
     let mut next = || {
@@ -100,7 +112,16 @@ pub async fn deploy(sender: &Sender, parameters: &DeployParameters) -> Result<De
         None => next(),
     };
     let (registry, preimages, machine, staking, disputes) = (next(), next(), next(), next(), next());
-    let deployment = Deployment { chain_id, from_block, token, registry, staking, preimages, machine, disputes };
+    let deployment = Deployment {
+        chain_id,
+        from_block,
+        token,
+        registry,
+        staking,
+        preimages,
+        machine,
+        disputes,
+    };
 
     let mut plan: Vec<(&'static str, Address, Vec<u8>)> = Vec::new();
     if parameters.token.is_none() {
@@ -110,8 +131,16 @@ pub async fn deploy(sender: &Sender, parameters: &DeployParameters) -> Result<De
         ("Registry", registry, Vec::new()),
         ("Preimages", preimages, Vec::new()),
         ("Machine", machine, (preimages,).abi_encode_params()),
-        ("Staking", staking, (registry, token, parameters.leave_delay, vec![disputes]).abi_encode_params()),
-        ("Disputes", disputes, (staking, machine, parameters.clock, parameters.join_window).abi_encode_params()),
+        (
+            "Staking",
+            staking,
+            (registry, token, parameters.leave_delay, vec![disputes]).abi_encode_params(),
+        ),
+        (
+            "Disputes",
+            disputes,
+            (staking, machine, parameters.clock, parameters.join_window).abi_encode_params(),
+        ),
     ]);
     let mut gas = Vec::new();
     for (name, expected, arguments) in plan {

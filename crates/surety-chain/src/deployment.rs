@@ -53,12 +53,18 @@ impl Deployment {
 
     /// The EIP-712 domain of responses.
     pub fn response_domain(&self) -> Domain {
-        Domain { chain_id: self.chain_id, verifying_contract: self.disputes }
+        Domain {
+            chain_id: self.chain_id,
+            verifying_contract: self.disputes,
+        }
     }
 
     /// The EIP-712 domain of operators' registrations.
     pub fn registration_domain(&self) -> Domain {
-        Domain { chain_id: self.chain_id, verifying_contract: self.registry }
+        Domain {
+            chain_id: self.chain_id,
+            verifying_contract: self.registry,
+        }
     }
 
     /// Names and addresses, for checks and listings.
@@ -78,7 +84,11 @@ impl Deployment {
         rpc.expect_chain(self.chain_id).await?;
         for (name, address) in self.contracts() {
             if rpc.code(address).await?.is_empty() {
-                return Err(Error::NoCode { name, address, chain_id: self.chain_id });
+                return Err(Error::NoCode {
+                    name,
+                    address,
+                    chain_id: self.chain_id,
+                });
             }
         }
         Ok(())

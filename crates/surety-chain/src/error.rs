@@ -151,17 +151,35 @@ impl Error {
                 let lower = message.to_ascii_lowercase();
                 // Code 3 is the execution-revert code of EIP-1474 clients; some send the data under -32000.
                 if let Some(data) = payload.as_revert_data() {
-                    return Self::Reverted { to: to.unwrap_or_default(), revert: Revert::new(data) };
+                    return Self::Reverted {
+                        to: to.unwrap_or_default(),
+                        revert: Revert::new(data),
+                    };
                 }
                 if payload.code == 3 || lower.contains("execution reverted") {
-                    return Self::Reverted { to: to.unwrap_or_default(), revert: Revert::new(Bytes::new()) };
+                    return Self::Reverted {
+                        to: to.unwrap_or_default(),
+                        revert: Revert::new(Bytes::new()),
+                    };
                 }
                 if payload.is_retry_err() {
-                    return Self::Unreachable { url: url.to_owned(), method, cause: message };
+                    return Self::Unreachable {
+                        url: url.to_owned(),
+                        method,
+                        cause: message,
+                    };
                 }
-                Self::Refused { method, code: payload.code, message }
+                Self::Refused {
+                    method,
+                    code: payload.code,
+                    message,
+                }
             }
-            other => Self::Unreachable { url: url.to_owned(), method, cause: innermost(&other) },
+            other => Self::Unreachable {
+                url: url.to_owned(),
+                method,
+                cause: innermost(&other),
+            },
         }
     }
 }
@@ -233,7 +251,9 @@ impl fmt::Display for Revert {
             return write!(f, "unknown error {}", self.data);
         };
         f.write_str(&error.name)?;
-        let values = error.abi_decode_input(self.data.get(4..).unwrap_or_default()).unwrap_or_default();
+        let values = error
+            .abi_decode_input(self.data.get(4..).unwrap_or_default())
+            .unwrap_or_default();
         f.write_str("(")?;
         for (i, (value, param)) in values.iter().zip(&error.inputs).enumerate() {
             if i > 0 {

@@ -54,7 +54,11 @@ pub struct EventConfig {
 
 impl Default for EventConfig {
     fn default() -> Self {
-        Self { confirmations: 0, max_range: 2_000, history: 256 }
+        Self {
+            confirmations: 0,
+            max_range: 2_000,
+            history: 256,
+        }
     }
 }
 
@@ -70,7 +74,10 @@ pub struct Cursor {
 impl Cursor {
     /// Starts at a block.
     pub fn from_block(next: u64) -> Self {
-        Self { next, recent: VecDeque::new() }
+        Self {
+            next,
+            recent: VecDeque::new(),
+        }
     }
 }
 
@@ -88,7 +95,13 @@ impl EventSource {
     /// Follows all logs of `addresses` from the cursor on.
     pub fn new(rpc: Rpc, addresses: Vec<Address>, config: EventConfig, cursor: Cursor) -> Self {
         let range = config.max_range.max(1);
-        Self { rpc, addresses, config, cursor, range }
+        Self {
+            rpc,
+            addresses,
+            config,
+            cursor,
+            range,
+        }
     }
 
     /// Where the source is: everything below `next` has been returned by `poll`.
@@ -113,7 +126,10 @@ impl EventSource {
             } else if newest.number == latest_number {
                 Some(latest.header.hash)
             } else {
-                self.rpc.block(BlockNumberOrTag::Number(newest.number)).await?.map(|b| b.header.hash)
+                self.rpc
+                    .block(BlockNumberOrTag::Number(newest.number))
+                    .await?
+                    .map(|b| b.header.hash)
             };
             if found == Some(newest.hash) {
                 break;
@@ -150,7 +166,10 @@ impl EventSource {
             return self.commit(cursor, events);
         }
         let end = target.min(cursor.next.saturating_add(self.range - 1));
-        let filter = Filter::new().address(self.addresses.clone()).from_block(cursor.next).to_block(end);
+        let filter = Filter::new()
+            .address(self.addresses.clone())
+            .from_block(cursor.next)
+            .to_block(end);
         let mut logs = match self.rpc.logs(&filter).await {
             Ok(logs) => logs,
             Err(Error::Refused { .. }) if self.range > 1 => {
@@ -168,7 +187,11 @@ impl EventSource {
         let history = u64::try_from(self.config.history.max(1)).unwrap_or(1);
         // A source that has reported nothing yet also notes some blocks before its first, to have ground to roll back to.
         let tail = (end + 1).saturating_sub(history.min(32));
-        let first = if cursor.recent.is_empty() { tail.min(cursor.next) } else { tail.max(cursor.next) };
+        let first = if cursor.recent.is_empty() {
+            tail.min(cursor.next)
+        } else {
+            tail.max(cursor.next)
+        };
         let first = first.max(end.saturating_sub(history));
         let mut fresh = Vec::new();
         for number in first..=end {
@@ -179,7 +202,11 @@ impl EventSource {
             };
             // Vanished between two requests: nothing of this range can be trusted, the next poll starts over.
             let Some(block) = block else { return Ok(Vec::new()) };
-            let id = BlockId { number, hash: block.header.hash, timestamp: block.header.timestamp };
+            let id = BlockId {
+                number,
+                hash: block.header.hash,
+                timestamp: block.header.timestamp,
+            };
             let parent = fresh.last().or(cursor.recent.back()).copied();
             if parent.is_some_and(|p: BlockId| p.number + 1 == number && p.hash != block.header.parent_hash) {
                 return Ok(Vec::new());
@@ -188,7 +215,9 @@ impl EventSource {
         }
         // Logs and headers were asked for one after the other: they must be of the same chain.
         let mixed = logs.iter().any(|log| {
-            fresh.iter().any(|id| Some(id.number) == log.block_number && Some(id.hash) != log.block_hash)
+            fresh
+                .iter()
+                .any(|id| Some(id.number) == log.block_number && Some(id.hash) != log.block_hash)
         });
         if mixed {
             return Ok(Vec::new());

@@ -9,7 +9,10 @@ use crate::error::Error;
 /// Opens a keystore. The password is the first line of `password_file`.
 pub fn open(keystore: &Path, password_file: &Path) -> Result<PrivateKeySigner, Error> {
     let password = std::fs::read_to_string(password_file).map_err(|e| {
-        Error::Local(format!("the password file {} cannot be read: {e}", password_file.display()))
+        Error::Local(format!(
+            "the password file {} cannot be read: {e}",
+            password_file.display()
+        ))
     })?;
     let password = password.lines().next().unwrap_or_default();
     if !keystore.is_file() {
@@ -31,7 +34,10 @@ pub fn open(keystore: &Path, password_file: &Path) -> Result<PrivateKeySigner, E
 /// Writes `key` encrypted under `password` to `path`, which must not exist yet.
 pub fn create(path: &Path, key: &PrivateKeySigner, password: &str) -> Result<(), Error> {
     if path.exists() {
-        return Err(Error::Local(format!("{} exists; a keystore is never overwritten", path.display())));
+        return Err(Error::Local(format!(
+            "{} exists; a keystore is never overwritten",
+            path.display()
+        )));
     }
     let (folder, name) = split(path)?;
     std::fs::create_dir_all(&folder)
@@ -82,12 +88,35 @@ mod tests {
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt;
-            assert_eq!(std::fs::metadata(&store).expect("there").permissions().mode() & 0o777, 0o600);
+            assert_eq!(
+                std::fs::metadata(&store).expect("there").permissions().mode() & 0o777,
+                0o600
+            );
         }
-        assert!(create(&store, &key, "other").expect_err("there already").to_string().contains("never overwritten"));
+        assert!(
+            create(&store, &key, "other")
+                .expect_err("there already")
+                .to_string()
+                .contains("never overwritten")
+        );
         std::fs::write(&password, "wrong").expect("write");
-        assert!(open(&store, &password).expect_err("wrong password").to_string().contains("does not open"));
-        assert!(open(&dir.path().join("none"), &password).expect_err("no file").to_string().contains("no keystore file"));
-        assert!(open(&store, &dir.path().join("none")).expect_err("no file").to_string().contains("password file"));
+        assert!(
+            open(&store, &password)
+                .expect_err("wrong password")
+                .to_string()
+                .contains("does not open")
+        );
+        assert!(
+            open(&dir.path().join("none"), &password)
+                .expect_err("no file")
+                .to_string()
+                .contains("no keystore file")
+        );
+        assert!(
+            open(&store, &dir.path().join("none"))
+                .expect_err("no file")
+                .to_string()
+                .contains("password file")
+        );
     }
 }

@@ -78,7 +78,11 @@ impl Rpc {
             .build()
             .map_err(|e| Error::Local(format!("the HTTP client cannot be set up: {e}")))?;
         let provider = RootProvider::new(RpcClient::new_http_with_client(client, parsed));
-        Ok(Self { provider, url: url.into(), config })
+        Ok(Self {
+            provider,
+            url: url.into(),
+            config,
+        })
     }
 
     /// Where it is connected to.
@@ -121,48 +125,67 @@ impl Rpc {
 
     /// `eth_chainId`.
     pub async fn chain_id(&self) -> Result<u64, Error> {
-        self.ask("eth_chainId", None, || async { self.provider.get_chain_id().await }).await
+        self.ask("eth_chainId", None, || async { self.provider.get_chain_id().await })
+            .await
     }
 
     /// Fails unless the endpoint serves chain `expected`.
     pub async fn expect_chain(&self, expected: u64) -> Result<(), Error> {
         let found = self.chain_id().await?;
-        if found == expected { Ok(()) } else { Err(Error::WrongChain { expected, found }) }
+        if found == expected {
+            Ok(())
+        } else {
+            Err(Error::WrongChain { expected, found })
+        }
     }
 
     /// A block's header and transaction hashes; `None` if there is no such block.
     pub async fn block(&self, at: BlockNumberOrTag) -> Result<Option<Block>, Error> {
-        self.ask("eth_getBlockByNumber", None, || async { self.provider.get_block_by_number(at).await }).await
+        self.ask("eth_getBlockByNumber", None, || async {
+            self.provider.get_block_by_number(at).await
+        })
+        .await
     }
 
     /// The latest block; an endpoint always has one.
     pub async fn latest(&self) -> Result<Block, Error> {
-        self.block(BlockNumberOrTag::Latest).await?.ok_or_else(|| Error::Unreachable {
-            url: self.url.to_string(),
-            method: "eth_getBlockByNumber",
-            cause: "no latest block".to_owned(),
-        })
+        self.block(BlockNumberOrTag::Latest)
+            .await?
+            .ok_or_else(|| Error::Unreachable {
+                url: self.url.to_string(),
+                method: "eth_getBlockByNumber",
+                cause: "no latest block".to_owned(),
+            })
     }
 
     /// `eth_getLogs`.
     pub async fn logs(&self, filter: &Filter) -> Result<Vec<Log>, Error> {
-        self.ask("eth_getLogs", None, || async { self.provider.get_logs(filter).await }).await
+        self.ask("eth_getLogs", None, || async { self.provider.get_logs(filter).await })
+            .await
     }
 
     /// `eth_getBalance` at the latest block, in wei.
     pub async fn balance(&self, account: Address) -> Result<U256, Error> {
-        self.ask("eth_getBalance", None, || async { self.provider.get_balance(account).await }).await
+        self.ask("eth_getBalance", None, || async {
+            self.provider.get_balance(account).await
+        })
+        .await
     }
 
     /// Code at an address; empty if there is no contract.
     pub async fn code(&self, address: Address) -> Result<Bytes, Error> {
-        self.ask("eth_getCode", None, || async { self.provider.get_code_at(address).await }).await
+        self.ask("eth_getCode", None, || async {
+            self.provider.get_code_at(address).await
+        })
+        .await
     }
 
     /// The receipt of a transaction, if it is in a block.
     pub async fn receipt(&self, hash: B256) -> Result<Option<TransactionReceipt>, Error> {
-        self.ask("eth_getTransactionReceipt", None, || async { self.provider.get_transaction_receipt(hash).await })
-            .await
+        self.ask("eth_getTransactionReceipt", None, || async {
+            self.provider.get_transaction_receipt(hash).await
+        })
+        .await
     }
 
     /// Calls a view function at the latest block.
@@ -179,18 +202,29 @@ impl Rpc {
                 async move { self.provider.call(request).block(at).await }
             })
             .await?;
-        C::abi_decode_returns(&data).map_err(|e| Error::Decode { to, call: C::SIGNATURE, cause: e.to_string() })
+        C::abi_decode_returns(&data).map_err(|e| Error::Decode {
+            to,
+            call: C::SIGNATURE,
+            cause: e.to_string(),
+        })
     }
 
     /// Calls a view function as `from`, for functions that look at the caller or to see whether one would revert.
     pub async fn simulate<C: SolCall>(&self, from: Address, to: Address, call: C) -> Result<C::Return, Error> {
-        let request = TransactionRequest::default().with_from(from).with_to(to).with_input(call.abi_encode());
+        let request = TransactionRequest::default()
+            .with_from(from)
+            .with_to(to)
+            .with_input(call.abi_encode());
         let data = self
             .ask("eth_call", Some(to), || {
                 let request = request.clone();
                 async move { self.provider.call(request).await }
             })
             .await?;
-        C::abi_decode_returns(&data).map_err(|e| Error::Decode { to, call: C::SIGNATURE, cause: e.to_string() })
+        C::abi_decode_returns(&data).map_err(|e| Error::Decode {
+            to,
+            call: C::SIGNATURE,
+            cause: e.to_string(),
+        })
     }
 }

@@ -82,7 +82,10 @@ pub struct Call {
 impl Call {
     /// A typed call.
     pub fn new<C: SolCall>(to: Address, call: &C) -> Self {
-        Self { to: Some(to), input: call.abi_encode().into() }
+        Self {
+            to: Some(to),
+            input: call.abi_encode().into(),
+        }
     }
 }
 
@@ -98,7 +101,10 @@ pub struct Sender {
 
 impl std::fmt::Debug for Sender {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Sender").field("account", &self.signer.address()).field("rpc", &self.rpc).finish_non_exhaustive()
+        f.debug_struct("Sender")
+            .field("account", &self.signer.address())
+            .field("rpc", &self.rpc)
+            .finish_non_exhaustive()
     }
 }
 
@@ -117,7 +123,13 @@ impl Sender {
     /// A sender with given limits.
     pub async fn with_config(rpc: Rpc, signer: PrivateKeySigner, config: SenderConfig) -> Result<Self, Error> {
         let chain_id = rpc.chain_id().await?;
-        Ok(Self { rpc, signer, config, chain_id, order: Arc::default() })
+        Ok(Self {
+            rpc,
+            signer,
+            config,
+            chain_id,
+            order: Arc::default(),
+        })
     }
 
     /// The sending account.
@@ -137,7 +149,12 @@ impl Sender {
 
     /// Deploys a contract; `Sent::receipt` has its address.
     pub async fn deploy(&self, creation: Bytes) -> Result<(Address, Sent), Error> {
-        let sent = self.send_call(Call { to: None, input: creation }).await?;
+        let sent = self
+            .send_call(Call {
+                to: None,
+                input: creation,
+            })
+            .await?;
         let address = sent
             .receipt
             .contract_address
@@ -164,7 +181,14 @@ impl Sender {
     /// Sends ether.
     pub async fn transfer(&self, to: Address, wei: U256) -> Result<Sent, Error> {
         let _turn = self.order.lock().await;
-        self.attempt(&Call { to: Some(to), input: Bytes::new() }, wei).await
+        self.attempt(
+            &Call {
+                to: Some(to),
+                input: Bytes::new(),
+            },
+            wei,
+        )
+        .await
     }
 
     async fn attempt(&self, call: &Call, value: U256) -> Result<Sent, Error> {
@@ -189,7 +213,9 @@ impl Sender {
             .await?;
         let fees = self
             .rpc
-            .ask("eth_feeHistory", None, || async { self.rpc.provider().estimate_eip1559_fees().await })
+            .ask("eth_feeHistory", None, || async {
+                self.rpc.provider().estimate_eip1559_fees().await
+            })
             .await?;
         let mut transaction = TxEip1559 {
             chain_id: self.chain_id,
@@ -215,16 +241,27 @@ impl Sender {
             }
             if start.elapsed() >= self.config.give_up_after {
                 let hash = versions.last().map(|v| v.hash).unwrap_or_default();
-                return Err(Error::NotIncluded { hash, seconds: start.elapsed().as_secs() });
+                return Err(Error::NotIncluded {
+                    hash,
+                    seconds: start.elapsed().as_secs(),
+                });
             }
             if version_since.elapsed() >= self.config.replace_after {
                 // Nodes ask for at least 10 % more to replace a transaction; 25 % gets there in fewer steps.
-                let more = |fee: u128| fee.saturating_add(fee / 4).saturating_add(1).min(self.config.max_fee_per_gas);
+                let more = |fee: u128| {
+                    fee.saturating_add(fee / 4)
+                        .saturating_add(1)
+                        .min(self.config.max_fee_per_gas)
+                };
                 transaction.max_fee_per_gas = more(transaction.max_fee_per_gas);
                 transaction.max_priority_fee_per_gas = more(transaction.max_priority_fee_per_gas);
                 let version = self.sign(&transaction)?;
                 if versions.iter().all(|v| v.hash != version.hash) {
-                    tracing::info!(nonce, fee = transaction.max_fee_per_gas, "replacing a stuck transaction");
+                    tracing::info!(
+                        nonce,
+                        fee = transaction.max_fee_per_gas,
+                        "replacing a stuck transaction"
+                    );
                     versions.push(version);
                 }
                 version_since = Instant::now();
@@ -254,7 +291,10 @@ impl Sender {
             .sign_hash_sync(&transaction.signature_hash())
             .map_err(|e| Error::Local(format!("the transaction cannot be signed: {e}")))?;
         let envelope = TxEnvelope::from(transaction.clone().into_signed(signature));
-        Ok(Version { hash: *envelope.tx_hash(), raw: envelope.encoded_2718() })
+        Ok(Version {
+            hash: *envelope.tx_hash(),
+            raw: envelope.encoded_2718(),
+        })
     }
 
     /// Hands the bytes to the endpoint. "Already known" is success; whether a nonce that is too low was used by
@@ -281,7 +321,10 @@ impl Sender {
                 if lower.contains("nonce too low") {
                     return match self.rpc.receipt(version.hash).await? {
                         Some(_) => Ok(()),
-                        None => Err(Error::NonceTaken { account: self.account(), nonce }),
+                        None => Err(Error::NonceTaken {
+                            account: self.account(),
+                            nonce,
+                        }),
                     };
                 }
                 Err(self.sort(Error::Refused { message, code, method }))
@@ -294,7 +337,10 @@ impl Sender {
     fn sort(&self, error: Error) -> Error {
         match error {
             Error::Refused { message, .. } if message.to_ascii_lowercase().contains("insufficient funds") => {
-                Error::Funds { account: self.account(), message }
+                Error::Funds {
+                    account: self.account(),
+                    message,
+                }
             }
             other => other,
         }
@@ -315,7 +361,10 @@ impl Sender {
                 .await;
             return Err(match said {
                 Err(e @ Error::Reverted { .. }) => e,
-                _ => Error::Reverted { to: call.to.unwrap_or_default(), revert: Revert::new(Bytes::new()) },
+                _ => Error::Reverted {
+                    to: call.to.unwrap_or_default(),
+                    revert: Revert::new(Bytes::new()),
+                },
             });
         }
         Ok(Sent {

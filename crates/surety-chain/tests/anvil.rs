@@ -32,7 +32,10 @@ fn ether(n: u64) -> U256 {
 }
 
 fn quick() -> SenderConfig {
-    SenderConfig { poll: Duration::from_millis(20), ..SenderConfig::default() }
+    SenderConfig {
+        poll: Duration::from_millis(20),
+        ..SenderConfig::default()
+    }
 }
 
 async fn net(operators: u32) -> Net {
@@ -40,11 +43,15 @@ async fn net(operators: u32) -> Net {
     let rpc = Rpc::new(anvil.url()).expect("url");
     let owner = dev_key(0).expect("key");
     anvil.fund(&rpc, owner.address(), ether(1000)).await.expect("funded");
-    let deployer = Sender::with_config(rpc.clone(), owner.clone(), quick()).await.expect("sender");
+    let deployer = Sender::with_config(rpc.clone(), owner.clone(), quick())
+        .await
+        .expect("sender");
     let deployed = deploy(&deployer, &DeployParameters::DEV).await.expect("deployed");
     let deployment = deployed.deployment;
     deployment.check(&rpc).await.expect("code everywhere");
-    let (service, _) = deploy_explorer(&deployer, &deployment, owner.address()).await.expect("explorer");
+    let (service, _) = deploy_explorer(&deployer, &deployment, owner.address())
+        .await
+        .expect("explorer");
     let actions = Actions::new(deployer.clone(), deployment.clone());
     actions
         .register_service(&ServiceRegistration {
@@ -60,12 +67,25 @@ async fn net(operators: u32) -> Net {
     let mut keys = Vec::new();
     for i in 1..=operators {
         let key = dev_key(i).expect("key");
-        actions.register_operator(&key, &format!("http://127.0.0.1:{i}")).await.expect("operator registered");
+        actions
+            .register_operator(&key, &format!("http://127.0.0.1:{i}"))
+            .await
+            .expect("operator registered");
         actions.mint(owner.address(), dev_bond()).await.expect("minted");
-        actions.deposit(service, key.address(), dev_bond()).await.expect("deposited");
+        actions
+            .deposit(service, key.address(), dev_bond())
+            .await
+            .expect("deposited");
         keys.push(key);
     }
-    Net { anvil, rpc, deployment, deployer, service, operators: keys }
+    Net {
+        anvil,
+        rpc,
+        deployment,
+        deployer,
+        service,
+        operators: keys,
+    }
 }
 
 fn signed(net: &Net, key: &PrivateKeySigner, statement: Statement, result: B256) -> Signed {
@@ -75,7 +95,9 @@ fn signed(net: &Net, key: &PrivateKeySigner, statement: Statement, result: B256)
         requester: Address::repeat_byte(9),
         result: result.into(),
     };
-    let signature = key.sign_hash_sync(&response.digest(&net.deployment.response_domain())).expect("signs");
+    let signature = key
+        .sign_hash_sync(&response.digest(&net.deployment.response_domain()))
+        .expect("signs");
     Signed {
         request: response.request,
         requester: response.requester,
@@ -91,20 +113,39 @@ async fn a_deployment_works_from_registration_to_dispute() {
 
     let info = contracts.service(net.service).await.expect("read").expect("registered");
     assert_eq!(info.min_bond, dev_bond());
-    let on_chain = net.rpc.call(net.deployment.registry, IRegistry::chainIdOfCall { service: net.service }).await;
+    let on_chain = net
+        .rpc
+        .call(
+            net.deployment.registry,
+            IRegistry::chainIdOfCall { service: net.service },
+        )
+        .await;
     assert_eq!(on_chain.expect("read"), info.chain_id);
-    assert_eq!(contracts.program_of(net.service, SELECTOR).await.expect("read"), Some(keccak256("program")));
+    assert_eq!(
+        contracts.program_of(net.service, SELECTOR).await.expect("read"),
+        Some(keccak256("program"))
+    );
     assert_eq!(contracts.program_of(net.service, [9; 4]).await.expect("read"), None);
     assert_eq!(contracts.services(10).await.expect("read"), [net.service]);
 
     let operators = contracts.operators(net.service, 10).await.expect("read");
     assert_eq!(operators.len(), 2);
-    assert!(operators.iter().all(|o| o.bonded && o.bond == dev_bond() && o.endpoint.starts_with("http://")));
+    assert!(
+        operators
+            .iter()
+            .all(|o| o.bonded && o.bond == dev_bond() && o.endpoint.starts_with("http://"))
+    );
 
     // Refusals come typed, and nothing is paid for them.
     let actions = Actions::new(net.deployer.clone(), net.deployment.clone());
-    let again = actions.register_operator(&net.operators[0], "http://x").await.expect_err("registered twice");
-    assert!(again.revert().is_some_and(|r| r.is::<IRegistry::OperatorExists>()), "{again}");
+    let again = actions
+        .register_operator(&net.operators[0], "http://x")
+        .await
+        .expect_err("registered twice");
+    assert!(
+        again.revert().is_some_and(|r| r.is::<IRegistry::OperatorExists>()),
+        "{again}"
+    );
     assert_eq!(again.severity(), Severity::Reset);
 
     // A dispute, from two signatures.
@@ -119,7 +160,10 @@ async fn a_deployment_works_from_registration_to_dispute() {
         signed(&net, &net.operators[1], statement, keccak256("wrong")),
     ];
     let none = actions.open(&statement, &claims[..1]).await.expect_err("one claim");
-    assert!(none.revert().is_some_and(|r| r.is::<IDisputes::TooFewClaims>()), "{none}");
+    assert!(
+        none.revert().is_some_and(|r| r.is::<IDisputes::TooFewClaims>()),
+        "{none}"
+    );
     let sent = actions.open(&statement, &claims).await.expect("opens");
     assert!(sent.gas > 21_000);
     let dispute = contracts.dispute(statement.id()).await.expect("read").expect("there");
@@ -130,16 +174,31 @@ async fn a_deployment_works_from_registration_to_dispute() {
     let view = dispute.view.expect("running");
     assert!(view.matchRunning && view.claims == 2);
     assert_eq!(contracts.disputes(0).await.expect("read").len(), 1);
-    let locked = contracts.operator(net.service, net.operators[0].address()).await.expect("read");
+    let locked = contracts
+        .operator(net.service, net.operators[0].address())
+        .await
+        .expect("read");
     assert_eq!(locked.locks, 1);
 
     // Leaving starts, and the client's flag says so.
-    actions.leave(net.service, net.operators[0].address()).await.expect("leaves");
-    let leaving = contracts.operator(net.service, net.operators[0].address()).await.expect("read");
+    actions
+        .leave(net.service, net.operators[0].address())
+        .await
+        .expect("leaves");
+    let leaving = contracts
+        .operator(net.service, net.operators[0].address())
+        .await
+        .expect("read");
     assert!(leaving.leaving_until.is_some() && !leaving.bonded);
-    let early = actions.withdraw_bond(net.service, net.operators[0].address()).await.expect_err("committed");
+    let early = actions
+        .withdraw_bond(net.service, net.operators[0].address())
+        .await
+        .expect_err("committed");
     let revert = early.revert().expect("reverts");
-    assert!(revert.is::<IStaking::Locked>() || revert.is::<IStaking::Committed>(), "{early}");
+    assert!(
+        revert.is::<IStaking::Locked>() || revert.is::<IStaking::Committed>(),
+        "{early}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -164,19 +223,34 @@ async fn events_follow_a_reorganisation() {
     let head = source.cursor().next - 1;
 
     let snapshot: U256 = provider.raw_request("evm_snapshot".into(), ()).await.expect("snapshot");
-    actions.set_endpoint(net.operators[0].address(), "http://one").await.expect("set");
+    actions
+        .set_endpoint(net.operators[0].address(), "http://one")
+        .await
+        .expect("set");
     let events = source.poll().await.expect("polls");
     assert_eq!(events.iter().filter(|e| matches!(e, ChainEvent::Log(_))).count(), 1);
     // A restart between: the cursor is all there is to keep.
-    let kept: Cursor =
-        serde_json::from_str(&serde_json::to_string(source.cursor()).expect("writes")).expect("reads");
-    let mut source =
-        EventSource::new(net.rpc.clone(), vec![net.deployment.registry], EventConfig::default(), kept);
+    let kept: Cursor = serde_json::from_str(&serde_json::to_string(source.cursor()).expect("writes")).expect("reads");
+    let mut source = EventSource::new(
+        net.rpc.clone(),
+        vec![net.deployment.registry],
+        EventConfig::default(),
+        kept,
+    );
 
     // Another history: the same height, another block.
-    let _: bool = provider.raw_request("evm_revert".into(), (snapshot,)).await.expect("revert");
-    let _: Option<String> = provider.raw_request("evm_increaseTime".into(), (7,)).await.unwrap_or_default();
-    actions.set_endpoint(net.operators[0].address(), "http://two").await.expect("set");
+    let _: bool = provider
+        .raw_request("evm_revert".into(), (snapshot,))
+        .await
+        .expect("revert");
+    let _: Option<String> = provider
+        .raw_request("evm_increaseTime".into(), (7,))
+        .await
+        .unwrap_or_default();
+    actions
+        .set_endpoint(net.operators[0].address(), "http://two")
+        .await
+        .expect("set");
     let events = source.poll().await.expect("polls");
     assert_eq!(events.first(), Some(&ChainEvent::Rollback { to: head }), "{events:?}");
     assert_eq!(events.iter().filter(|e| matches!(e, ChainEvent::Log(_))).count(), 1);
@@ -187,7 +261,9 @@ async fn events_follow_a_reorganisation() {
 async fn two_senders_of_one_key_do_not_lose_a_transaction() {
     let net = net(0).await;
     let one = Actions::new(net.deployer.clone(), net.deployment.clone());
-    let other = Sender::with_config(net.rpc.clone(), dev_key(0).expect("key"), quick()).await.expect("sender");
+    let other = Sender::with_config(net.rpc.clone(), dev_key(0).expect("key"), quick())
+        .await
+        .expect("sender");
     let other = Actions::new(other, net.deployment.clone());
     let to = Address::repeat_byte(7);
     let wei = U256::from(1);
@@ -203,10 +279,25 @@ async fn two_senders_of_one_key_do_not_lose_a_transaction() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lost_endpoint_is_temporary_and_a_wrong_one_is_named() {
     let net = net(0).await;
-    let other = Deployment { chain_id: 1, ..net.deployment.clone() };
-    assert!(matches!(other.check(&net.rpc).await, Err(Error::WrongChain { expected: 1, found: 31_337 })));
-    let empty = Deployment { disputes: Address::repeat_byte(1), ..net.deployment.clone() };
-    assert!(matches!(empty.check(&net.rpc).await, Err(Error::NoCode { name: "Disputes", .. })));
+    let other = Deployment {
+        chain_id: 1,
+        ..net.deployment.clone()
+    };
+    assert!(matches!(
+        other.check(&net.rpc).await,
+        Err(Error::WrongChain {
+            expected: 1,
+            found: 31_337
+        })
+    ));
+    let empty = Deployment {
+        disputes: Address::repeat_byte(1),
+        ..net.deployment.clone()
+    };
+    assert!(matches!(
+        empty.check(&net.rpc).await,
+        Err(Error::NoCode { name: "Disputes", .. })
+    ));
 
     let config = surety_chain::RpcConfig {
         retries: 1,

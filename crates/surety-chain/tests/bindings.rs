@@ -10,26 +10,37 @@ use surety_chain::{artifacts, bindings::*};
 
 /// Functions, errors and events of an interface as selectors.
 fn check<C: SolInterface, E: SolInterface>(name: &str, events: &[[u8; 32]]) {
-    let abi: &JsonAbi = &artifacts::get(name).unwrap_or_else(|| panic!("artefact {name} is there")).abi;
+    let abi: &JsonAbi = &artifacts::get(name)
+        .unwrap_or_else(|| panic!("artefact {name} is there"))
+        .abi;
     let artefact: BTreeSet<[u8; 4]> = abi.functions().map(|f| f.selector().0).collect();
     for selector in C::selectors() {
-        assert!(artefact.contains(&selector), "{name} has no function {selector:02x?}, which the bindings have");
+        assert!(
+            artefact.contains(&selector),
+            "{name} has no function {selector:02x?}, which the bindings have"
+        );
     }
     let errors: BTreeSet<[u8; 4]> = abi.errors().map(|e| e.selector().0).collect();
     for error in abi.errors() {
         // Libraries' errors are not in the interface.
         let bound = E::selectors().any(|s| s == error.selector().0);
-        let known = artifacts::names().any(|n| {
-            artifacts::get(n).is_some_and(|a| a.abi.errors().any(|e| e.selector() == error.selector()))
-        });
+        let known = artifacts::names()
+            .any(|n| artifacts::get(n).is_some_and(|a| a.abi.errors().any(|e| e.selector() == error.selector())));
         assert!(bound || known, "{name}: error {} is in no binding", error.signature());
     }
-    assert!(!errors.is_empty() || E::selectors().count() == 0 || name == "Registry", "{name}");
+    assert!(
+        !errors.is_empty() || E::selectors().count() == 0 || name == "Registry",
+        "{name}"
+    );
     let artefact_events: BTreeSet<[u8; 32]> = abi.events().map(|e| e.selector().0).collect();
     for event in events {
         assert!(artefact_events.contains(event), "{name} lacks an event of the bindings");
     }
-    assert_eq!(artefact_events.len(), events.len(), "{name} has events that the bindings lack");
+    assert_eq!(
+        artefact_events.len(),
+        events.len(),
+        "{name} has events that the bindings lack"
+    );
 }
 
 /// Which parameters are indexed is in no selector.
@@ -37,7 +48,12 @@ fn indexed<E: SolEvent>(name: &str) {
     let abi = &artifacts::get(name).expect("artefact").abi;
     let event = abi.events().find(|e| e.selector() == E::SIGNATURE_HASH).expect("event");
     let count = event.inputs.iter().filter(|i| i.indexed).count();
-    assert_eq!(count + 1, <E::TopicList as alloy::sol_types::TopicList>::COUNT, "{}: indexed parameters", E::SIGNATURE);
+    assert_eq!(
+        count + 1,
+        <E::TopicList as alloy::sol_types::TopicList>::COUNT,
+        "{}: indexed parameters",
+        E::SIGNATURE
+    );
 }
 
 macro_rules! contract {
@@ -50,22 +66,66 @@ macro_rules! contract {
     };
 }
 
-contract!(registry, "Registry", IRegistry::IRegistryCalls, IRegistry::IRegistryErrors, [
-    IRegistry::ServiceRegistered, IRegistry::ManifestSet, IRegistry::ProgramSet,
-    IRegistry::OperatorRegistered, IRegistry::EndpointSet
-]);
-contract!(staking, "Staking", IStaking::IStakingCalls, IStaking::IStakingErrors, [
-    IStaking::Deposited, IStaking::Leaving, IStaking::BondWithdrawn, IStaking::RewardWithdrawn, IStaking::Slashed,
-    IStaking::Rewarded, IStaking::Credited, IStaking::Withdrawn
-]);
-contract!(disputes, "Disputes", IDisputes::IDisputesCalls, IDisputes::IDisputesErrors, [
-    IDisputes::Opened, IDisputes::Claimed, IDisputes::MatchStarted, IDisputes::Dissected, IDisputes::Stepped,
-    IDisputes::Expired, IDisputes::Decided, IDisputes::Eliminated, IDisputes::Settled
-]);
-contract!(preimages, "Preimages", IPreimages::IPreimagesCalls, IPreimages::IPreimagesErrors, [IPreimages::Shown]);
-contract!(service, "Service", IService::IServiceCalls, IService::IServiceErrors, [
-    IService::Request, IService::Responded
-]);
+contract!(
+    registry,
+    "Registry",
+    IRegistry::IRegistryCalls,
+    IRegistry::IRegistryErrors,
+    [
+        IRegistry::ServiceRegistered,
+        IRegistry::ManifestSet,
+        IRegistry::ProgramSet,
+        IRegistry::OperatorRegistered,
+        IRegistry::EndpointSet
+    ]
+);
+contract!(
+    staking,
+    "Staking",
+    IStaking::IStakingCalls,
+    IStaking::IStakingErrors,
+    [
+        IStaking::Deposited,
+        IStaking::Leaving,
+        IStaking::BondWithdrawn,
+        IStaking::RewardWithdrawn,
+        IStaking::Slashed,
+        IStaking::Rewarded,
+        IStaking::Credited,
+        IStaking::Withdrawn
+    ]
+);
+contract!(
+    disputes,
+    "Disputes",
+    IDisputes::IDisputesCalls,
+    IDisputes::IDisputesErrors,
+    [
+        IDisputes::Opened,
+        IDisputes::Claimed,
+        IDisputes::MatchStarted,
+        IDisputes::Dissected,
+        IDisputes::Stepped,
+        IDisputes::Expired,
+        IDisputes::Decided,
+        IDisputes::Eliminated,
+        IDisputes::Settled
+    ]
+);
+contract!(
+    preimages,
+    "Preimages",
+    IPreimages::IPreimagesCalls,
+    IPreimages::IPreimagesErrors,
+    [IPreimages::Shown]
+);
+contract!(
+    service,
+    "Service",
+    IService::IServiceCalls,
+    IService::IServiceErrors,
+    [IService::Request, IService::Responded]
+);
 
 #[test]
 fn machine() {
@@ -82,11 +142,22 @@ fn return_types() {
     use alloy::sol_types::{SolCall, SolStruct};
     fn returns<C: SolCall>(name: &str) {
         let abi = &artifacts::get(name).expect("artefact").abi;
-        let function = abi.functions().find(|f| f.selector().0 == C::SELECTOR).expect("function");
-        let types: Vec<String> = function.outputs.iter().map(|o| o.selector_type().into_owned()).collect();
+        let function = abi
+            .functions()
+            .find(|f| f.selector().0 == C::SELECTOR)
+            .expect("function");
+        let types: Vec<String> = function
+            .outputs
+            .iter()
+            .map(|o| o.selector_type().into_owned())
+            .collect();
         let mut bound = <C::ReturnTuple<'_> as alloy::sol_types::SolType>::SOL_NAME.to_owned();
         // The name of a struct, as the types of its fields.
-        for root in [ServiceParameters::eip712_root_type(), Stake::eip712_root_type(), IDisputes::View::eip712_root_type()] {
+        for root in [
+            ServiceParameters::eip712_root_type(),
+            Stake::eip712_root_type(),
+            IDisputes::View::eip712_root_type(),
+        ] {
             let (name, fields) = root.split_once('(').expect("Name(type name,...)");
             let types: Vec<&str> = fields.split(',').filter_map(|f| f.split(' ').next()).collect();
             bound = bound.replace(name, &format!("({})", types.join(",")));
@@ -113,10 +184,21 @@ fn return_types() {
 #[test]
 fn reverts_are_readable() {
     use alloy::{primitives::Address, sol_types::SolError};
-    let error = IDisputes::AlreadyClaimed { operator: Address::repeat_byte(0x11) };
+    let error = IDisputes::AlreadyClaimed {
+        operator: Address::repeat_byte(0x11),
+    };
     let revert = surety_chain::Revert::new(error.abi_encode().into());
-    assert_eq!(revert.to_string(), "AlreadyClaimed(operator: 0x1111111111111111111111111111111111111111)");
+    assert_eq!(
+        revert.to_string(),
+        "AlreadyClaimed(operator: 0x1111111111111111111111111111111111111111)"
+    );
     assert!(revert.is::<IDisputes::AlreadyClaimed>());
-    assert_eq!(surety_chain::Revert::new(vec![1, 2].into()).to_string(), "reverted without a reason");
-    assert_eq!(surety_chain::Revert::new(vec![1, 2, 3, 4].into()).to_string(), "unknown error 0x01020304");
+    assert_eq!(
+        surety_chain::Revert::new(vec![1, 2].into()).to_string(),
+        "reverted without a reason"
+    );
+    assert_eq!(
+        surety_chain::Revert::new(vec![1, 2, 3, 4].into()).to_string(),
+        "unknown error 0x01020304"
+    );
 }

@@ -47,16 +47,26 @@ fn split(text: &str) -> Option<(&str, &str)> {
 pub fn encode(method: &Function, arguments: &[String]) -> Result<Bytes, Failure> {
     if method.inputs.len() != arguments.len() {
         return Err(Failure::usage(
-            format!("{} takes {} arguments, found {}", method.signature(), method.inputs.len(), arguments.len()),
+            format!(
+                "{} takes {} arguments, found {}",
+                method.signature(),
+                method.inputs.len(),
+                arguments.len()
+            ),
             "give one argument for each type, tuples as (a,b) and arrays as [a,b]",
         ));
     }
     let fail = |text: &str, kind: &DynSolType, e: String| {
-        Failure::usage(format!("`{text}` is no {kind}: {e}"), "write numbers in decimal or 0x hex, bytes in 0x hex")
+        Failure::usage(
+            format!("`{text}` is no {kind}: {e}"),
+            "write numbers in decimal or 0x hex, bytes in 0x hex",
+        )
     };
     let mut values = Vec::new();
     for (input, text) in method.inputs.iter().zip(arguments) {
-        let kind = input.resolve().map_err(|e| Failure::usage(e, "use Solidity's type names"))?;
+        let kind = input
+            .resolve()
+            .map_err(|e| Failure::usage(e, "use Solidity's type names"))?;
         values.push(kind.coerce_str(text).map_err(|e| fail(text, &kind, e.to_string()))?);
     }
     method
@@ -90,7 +100,13 @@ mod tests {
             assert_eq!(f.outputs.len(), 1, "{text}");
         }
         assert!(method("balanceOf(bytes32,address)").expect("plain").outputs.is_empty());
-        assert_eq!(method("f((uint256,bytes)[])(bool,bytes)").expect("nested").outputs.len(), 2);
+        assert_eq!(
+            method("f((uint256,bytes)[])(bool,bytes)")
+                .expect("nested")
+                .outputs
+                .len(),
+            2
+        );
         for text in ["", "f", "f(", "f)", "f(uint257)", "f(()", "1f()"] {
             let outcome = method(text).and_then(|f| encode(&f, &vec!["0".to_owned(); f.inputs.len()]));
             assert_eq!(outcome.expect_err(text).code, crate::exit::code::USAGE, "{text}");

@@ -22,7 +22,12 @@ pub struct ChainArgs {
     #[arg(long, value_name = "URL", env = "SURETY_L1", default_value = "http://127.0.0.1:8545")]
     pub l1: String,
     /// Deployment file: chain id and addresses.
-    #[arg(long, value_name = "FILE", env = "SURETY_DEPLOYMENT", default_value = "surety-dev/deployment.json")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "SURETY_DEPLOYMENT",
+        default_value = "surety-dev/deployment.json"
+    )]
     pub deployment: PathBuf,
 }
 
@@ -81,14 +86,24 @@ impl ChainArgs {
     pub fn service(&self, text: &str) -> Result<KnownService, Failure> {
         let known = self.services();
         if let Ok(address) = text.parse::<Address>() {
-            let methods = known.into_values().find(|s| s.address == address).map(|s| s.methods).unwrap_or_default();
+            let methods = known
+                .into_values()
+                .find(|s| s.address == address)
+                .map(|s| s.methods)
+                .unwrap_or_default();
             return Ok(KnownService { address, methods });
         }
         known.get(text).cloned().ok_or_else(|| {
             let names: Vec<&str> = known.keys().map(String::as_str).collect();
             Failure::new(
-                format!("`{text}` is neither an address nor a known service (known: {})", names.join(", ")),
-                format!("give the service's address, or add it to {}", services_file(&self.deployment).display()),
+                format!(
+                    "`{text}` is neither an address nor a known service (known: {})",
+                    names.join(", ")
+                ),
+                format!(
+                    "give the service's address, or add it to {}",
+                    services_file(&self.deployment).display()
+                ),
             )
         })
     }
@@ -113,7 +128,9 @@ impl KeyArgs {
 
     /// Opens the keystore, if one is named.
     pub fn open_if_given(&self) -> Result<Option<PrivateKeySigner>, Failure> {
-        let Some(keystore) = &self.keystore else { return Ok(None) };
+        let Some(keystore) = &self.keystore else {
+            return Ok(None);
+        };
         let Some(password) = &self.password_file else {
             return Err(Failure::usage(
                 format!("no password for the keystore {}", keystore.display()),

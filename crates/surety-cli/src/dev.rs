@@ -128,12 +128,20 @@ fn allowance() -> U256 {
 }
 
 fn file_failure(path: &Path) -> impl Fn(std::io::Error) -> Failure + '_ {
-    move |e| Failure::new(format!("{} cannot be written: {e}", path.display()), "choose another --dir")
+    move |e| {
+        Failure::new(
+            format!("{} cannot be written: {e}", path.display()),
+            "choose another --dir",
+        )
+    }
 }
 
 /// A sender that looks for receipts often: blocks are quick here.
 async fn sender(rpc: &Rpc, key: PrivateKeySigner) -> Result<Sender, Failure> {
-    let config = SenderConfig { poll: std::time::Duration::from_millis(50), ..SenderConfig::default() };
+    let config = SenderConfig {
+        poll: std::time::Duration::from_millis(50),
+        ..SenderConfig::default()
+    };
     Ok(Sender::with_config(rpc.clone(), key, config).await?)
 }
 
@@ -147,7 +155,10 @@ impl Devnet {
             .map_err(|e| Failure::new(format!("the embedded program: {e}"), "rebuild surety"))?;
 
         stage("starting anvil");
-        let anvil = Anvil::start(&AnvilConfig { port: config.l1_port, ..AnvilConfig::default() })?;
+        let anvil = Anvil::start(&AnvilConfig {
+            port: config.l1_port,
+            ..AnvilConfig::default()
+        })?;
         let rpc = Rpc::new(anvil.url())?;
         let (owner, user) = (dev_key(0)?, dev_key(1)?);
         let mut keys = Vec::new();
@@ -178,8 +189,14 @@ impl Devnet {
 
         let deployment_file = dir.join("deployment.json");
         deployment.save(&deployment_file)?;
-        let known = KnownService { address: service, methods: EXPLORER_METHODS.map(str::to_owned).to_vec() };
-        write(&services_file(&deployment_file), &json(&BTreeMap::from([("explorer", known)])))?;
+        let known = KnownService {
+            address: service,
+            methods: EXPLORER_METHODS.map(str::to_owned).to_vec(),
+        };
+        write(
+            &services_file(&deployment_file),
+            &json(&BTreeMap::from([("explorer", known)])),
+        )?;
         let password_file = dir.join("password");
         write(&password_file, PASSWORD)?;
         keys::restrict(&password_file)?;
@@ -198,7 +215,12 @@ impl Devnet {
                 0 => 0,
                 first => first.saturating_add(u16::try_from(i).unwrap_or(u16::MAX)),
             };
-            let files = Files { dir: &dir, deployment: &deployment_file, programs: &program_dir, password: &password_file };
+            let files = Files {
+                dir: &dir,
+                deployment: &deployment_file,
+                programs: &program_dir,
+                password: &password_file,
+            };
             operators.push(operator(config, &files, &rpc, &deployment, service, number, port, key, bond).await?);
         }
         if let Some(seconds) = config.block_time {
@@ -237,7 +259,10 @@ struct Files<'a> {
     password: &'a Path,
 }
 
-#[allow(clippy::too_many_arguments, reason = "one caller; each is one of the network's parts")]
+#[allow(
+    clippy::too_many_arguments,
+    reason = "one caller; each is one of the network's parts"
+)]
 async fn operator(
     config: &DevConfig,
     files: &Files<'_>,
@@ -261,15 +286,26 @@ async fn operator(
     let node_config = Config {
         data_dir: data,
         program_dirs: vec![files.programs.to_owned()],
-        operator: OperatorConfig { keystore: store.clone(), password_file: Some(files.password.to_owned()) },
-        chain: ChainConfig { rpc: rpc.url().to_owned(), deployment: files.deployment.to_owned(), poll_ms: 200 },
+        operator: OperatorConfig {
+            keystore: store.clone(),
+            password_file: Some(files.password.to_owned()),
+        },
+        chain: ChainConfig {
+            rpc: rpc.url().to_owned(),
+            deployment: files.deployment.to_owned(),
+            poll_ms: 200,
+        },
         services: vec![ServiceConfig {
             address: service,
             listen: ([127, 0, 0, 1], port).into(),
             cors_origins: vec!["*".to_owned()],
         }],
         preimages: PreimageConfig {
-            directories: config.preimages.iter().map(|p| p.canonicalize().unwrap_or_else(|_| p.clone())).collect(),
+            directories: config
+                .preimages
+                .iter()
+                .map(|p| p.canonicalize().unwrap_or_else(|_| p.clone()))
+                .collect(),
             ethereum: config.ethereum.clone(),
             ..PreimageConfig::default()
         },
@@ -298,7 +334,13 @@ async fn operator(
     actions.register_operator(&key, &endpoint).await?;
     actions.mint(key.address(), bond).await?;
     actions.deposit(service, key.address(), bond).await?;
-    Ok(DevOperator { key, keystore: store, config: path, endpoint, node })
+    Ok(DevOperator {
+        key,
+        keystore: store,
+        config: path,
+        endpoint,
+        node,
+    })
 }
 
 /// Writes a keystore, over one of an earlier network: the keys are the same.
@@ -319,5 +361,7 @@ fn json<T: serde::Serialize>(value: &T) -> String {
 
 /// Selector of a signature with what it returns.
 fn selector(signature: &str) -> [u8; 4] {
-    crate::abi::method(signature).map(|f| f.selector().0).unwrap_or_default()
+    crate::abi::method(signature)
+        .map(|f| f.selector().0)
+        .unwrap_or_default()
 }

@@ -29,16 +29,40 @@ pub mod code {
 /// The exit codes and their meaning, for the help and `docs/spec/cli.md`.
 pub const TABLE: &[(u8, &str)] = &[
     (0, "success"),
-    (code::ERROR, "error: file, network, chain, refused transaction, missing preimage"),
+    (
+        code::ERROR,
+        "error: file, network, chain, refused transaction, missing preimage",
+    ),
     (code::USAGE, "the command line is wrong"),
-    (code::DIFFER, "verified answers differ: at least one operator signed a wrong answer"),
-    (code::SIGNATURE, "an answer is not signed by the operator that was asked"),
-    (code::STATEMENT, "an answer is about another service, program, input, budget or request"),
-    (code::OUTPUT, "an answer's output or outcome is not the one that was signed"),
-    (code::NOT_BONDED, "the operator is not bonded for the service, or is leaving"),
-    (code::TOO_FEW, "fewer verified answers than wanted, and none that differ"),
+    (
+        code::DIFFER,
+        "verified answers differ: at least one operator signed a wrong answer",
+    ),
+    (
+        code::SIGNATURE,
+        "an answer is not signed by the operator that was asked",
+    ),
+    (
+        code::STATEMENT,
+        "an answer is about another service, program, input, budget or request",
+    ),
+    (
+        code::OUTPUT,
+        "an answer's output or outcome is not the one that was signed",
+    ),
+    (
+        code::NOT_BONDED,
+        "the operator is not bonded for the service, or is leaving",
+    ),
+    (
+        code::TOO_FEW,
+        "fewer verified answers than wanted, and none that differ",
+    ),
     (code::EVIDENCE, "evidence does not verify, or its answers do not differ"),
-    (code::MISMATCH, "a program is not the registered one, or a check of `surety doctor` failed"),
+    (
+        code::MISMATCH,
+        "a program is not the registered one, or a check of `surety doctor` failed",
+    ),
 ];
 
 /// Why a command did not succeed.
@@ -55,7 +79,11 @@ pub struct Failure {
 impl Failure {
     /// An error with exit code 1.
     pub fn new(message: impl fmt::Display, next: impl fmt::Display) -> Self {
-        Self { code: code::ERROR, message: message.to_string(), next: next.to_string() }
+        Self {
+            code: code::ERROR,
+            message: message.to_string(),
+            next: next.to_string(),
+        }
     }
 
     /// A wrong command line, found after parsing.

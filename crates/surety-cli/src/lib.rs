@@ -62,7 +62,12 @@ fn wait(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Failur
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
-        .map_err(|e| Failure::new(format!("the runtime cannot be started: {e}"), "check the limits on threads (ulimit -u)"))?
+        .map_err(|e| {
+            Failure::new(
+                format!("the runtime cannot be started: {e}"),
+                "check the limits on threads (ulimit -u)",
+            )
+        })?
         .block_on(command)
 }
 
@@ -72,7 +77,11 @@ pub fn log(json: bool) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     let builder = fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // Set already, by a test that starts two commands: the first one stays.
-    let _set_already = if json { builder.json().try_init() } else { builder.try_init() };
+    let _set_already = if json {
+        builder.json().try_init()
+    } else {
+        builder.try_init()
+    };
 }
 
 /// Help and version go to stdout with 0; everything else is a wrong command line.

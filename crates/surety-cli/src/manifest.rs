@@ -89,7 +89,10 @@ pub struct Loaded {
 }
 
 fn fail(path: &Path, cause: impl std::fmt::Display) -> Failure {
-    Failure::new(format!("{}: {cause}", path.display()), "correct it; `surety service init` writes an example")
+    Failure::new(
+        format!("{}: {cause}", path.display()),
+        "correct it; `surety service init` writes an example",
+    )
 }
 
 /// Reads the manifest of a directory; its programs are not looked at.
@@ -102,7 +105,10 @@ pub fn read(dir: &Path) -> Result<(Manifest, B256), Failure> {
         )
     })?;
     if text.len() > MAX_MANIFEST {
-        return Err(fail(&path, format!("has {} bytes, at most {MAX_MANIFEST} expected", text.len())));
+        return Err(fail(
+            &path,
+            format!("has {} bytes, at most {MAX_MANIFEST} expected", text.len()),
+        ));
     }
     let manifest: Manifest = toml::from_str(&text).map_err(|e| fail(&path, e))?;
     if manifest.programs.is_empty() {
@@ -121,7 +127,10 @@ pub fn load(dir: &Path) -> Result<Loaded, Failure> {
     for entry in &manifest.programs {
         let elf = dir.join(&entry.elf);
         if !elf.is_file() {
-            return Err(Failure::new(format!("there is no program {}", elf.display()), "surety service build"));
+            return Err(Failure::new(
+                format!("there is no program {}", elf.display()),
+                "surety service build",
+            ));
         }
         let program = machine::load(&elf)?;
         let mut methods = Vec::new();
@@ -136,7 +145,13 @@ pub fn load(dir: &Path) -> Result<Loaded, Failure> {
         }
         programs.push((program.hash().into(), elf, methods));
     }
-    Ok(Loaded { manifest, hash, dir: dir.to_owned(), min_bond, programs })
+    Ok(Loaded {
+        manifest,
+        hash,
+        dir: dir.to_owned(),
+        min_bond,
+        programs,
+    })
 }
 
 /// A program that lists its methods must list this one.
@@ -146,7 +161,12 @@ fn check_declared(program: &Program, method: &Function, elf: &Path) -> Result<()
         return Ok(());
     }
     Err(Failure::new(
-        format!("{} has no method {}; it lists {}", elf.display(), method.signature(), listed.join(", ")),
+        format!(
+            "{} has no method {}; it lists {}",
+            elf.display(),
+            method.signature(),
+            listed.join(", ")
+        ),
         "correct the methods in service.toml, or the program",
     )
     .with_code(code::MISMATCH))
@@ -158,7 +178,10 @@ pub fn creation_code(path: &Path) -> Result<Bytes, Failure> {
     let fail = |cause: String| Failure::new(format!("{}: {cause}", path.display()), next);
     let text = std::fs::read_to_string(path).map_err(|e| fail(format!("cannot be read: {e}")))?;
     let value: serde_json::Value = serde_json::from_str(&text).map_err(|e| fail(format!("is not JSON: {e}")))?;
-    let code = value.get("bytecode").and_then(|b| b.get("object").or(Some(b))).and_then(|b| b.as_str());
+    let code = value
+        .get("bytecode")
+        .and_then(|b| b.get("object").or(Some(b)))
+        .and_then(|b| b.as_str());
     let code: Bytes = code
         .ok_or_else(|| fail("has no bytecode".to_owned()))?
         .parse()

@@ -29,7 +29,10 @@ pub fn reference() -> String {
          `evidence` (file) and, with `--dispute`, `dispute`.\n\
          Amounts are decimal strings of wei; hashes and addresses are `0x` hex.\n",
     );
-    for command in root.get_subcommands().filter(|c| !c.is_hide_set() && c.get_name() != "help") {
+    for command in root
+        .get_subcommands()
+        .filter(|c| !c.is_hide_set() && c.get_name() != "help")
+    {
         section(&mut text, command, "surety", 2);
     }
     text
@@ -54,8 +57,13 @@ fn section(text: &mut String, command: &Command, before: &str, level: usize) {
             text.push_str("\n| argument | default | meaning |\n|---|---|---|\n");
         }
         for argument in arguments {
-            let _infallible =
-                writeln!(text, "| `{}` | {} | {} |", spelled(argument), default(argument), meaning(argument));
+            let _infallible = writeln!(
+                text,
+                "| `{}` | {} | {} |",
+                spelled(argument),
+                default(argument),
+                meaning(argument)
+            );
         }
     }
     for verb in verbs {
@@ -64,7 +72,11 @@ fn section(text: &mut String, command: &Command, before: &str, level: usize) {
 }
 
 fn spelled(argument: &Arg) -> String {
-    let value = argument.get_value_names().and_then(|n| n.first()).map(ToString::to_string).unwrap_or_default();
+    let value = argument
+        .get_value_names()
+        .and_then(|n| n.first())
+        .map(ToString::to_string)
+        .unwrap_or_default();
     let flag = match (argument.get_short(), argument.get_long()) {
         (Some(short), Some(long)) => format!("-{short}, --{long}"),
         (None, Some(long)) => format!("--{long}"),
@@ -72,7 +84,11 @@ fn spelled(argument: &Arg) -> String {
         (None, None) => return value.replace('|', "\\|"),
     };
     let takes = argument.get_action().takes_values();
-    let text = if takes && !value.is_empty() { format!("{flag} {value}") } else { flag };
+    let text = if takes && !value.is_empty() {
+        format!("{flag} {value}")
+    } else {
+        flag
+    };
     text.replace('|', "\\|")
 }
 
@@ -80,13 +96,24 @@ fn default(argument: &Arg) -> String {
     if !argument.get_action().takes_values() {
         return String::new();
     }
-    let values: Vec<String> =
-        argument.get_default_values().iter().map(|v| format!("`{}`", v.to_string_lossy())).collect();
-    if argument.is_required_set() && values.is_empty() { "required".to_owned() } else { values.join(", ") }
+    let values: Vec<String> = argument
+        .get_default_values()
+        .iter()
+        .map(|v| format!("`{}`", v.to_string_lossy()))
+        .collect();
+    if argument.is_required_set() && values.is_empty() {
+        "required".to_owned()
+    } else {
+        values.join(", ")
+    }
 }
 
 fn meaning(argument: &Arg) -> String {
-    let help = argument.get_long_help().or(argument.get_help()).map(ToString::to_string).unwrap_or_default();
+    let help = argument
+        .get_long_help()
+        .or(argument.get_help())
+        .map(ToString::to_string)
+        .unwrap_or_default();
     let help = help.replace('\n', " ").replace('|', "\\|");
     match argument.get_env() {
         Some(variable) => format!("{help} (or `{}`)", variable.to_string_lossy()),

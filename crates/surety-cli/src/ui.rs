@@ -21,7 +21,10 @@ pub struct Ui {
 impl Ui {
     /// For the process's own streams.
     pub fn new(json: bool) -> Self {
-        Self { json, progress: std::io::stderr().is_terminal() }
+        Self {
+            json,
+            progress: std::io::stderr().is_terminal(),
+        }
     }
 
     /// The command's result: one JSON document, or the text.
@@ -53,7 +56,11 @@ impl Ui {
 
     /// A line that is rewritten while something takes long; nothing unless stderr is a terminal.
     pub fn progress(&self) -> Progress {
-        Progress { enabled: self.progress, start: Instant::now(), shown: None }
+        Progress {
+            enabled: self.progress,
+            start: Instant::now(),
+            shown: None,
+        }
     }
 }
 

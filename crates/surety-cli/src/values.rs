@@ -74,9 +74,8 @@ impl InputSource {
 /// A count of steps: decimal (`1_000_000`, `1,000,000`), hex (`0x10`), `2^36`, `10^9` or `1e9`.
 pub fn steps(text: &str) -> Result<u64, String> {
     let plain: String = text.chars().filter(|c| !matches!(c, '_' | ',')).collect();
-    let power = |base: &str, exponent: &str| -> Option<u64> {
-        base.parse::<u64>().ok()?.checked_pow(exponent.parse().ok()?)
-    };
+    let power =
+        |base: &str, exponent: &str| -> Option<u64> { base.parse::<u64>().ok()?.checked_pow(exponent.parse().ok()?) };
     let number = if let Some(digits) = plain.strip_prefix("0x") {
         u64::from_str_radix(digits, 16).ok()
     } else if let Some((base, exponent)) = plain.split_once('^') {
@@ -92,10 +91,13 @@ pub fn steps(text: &str) -> Result<u64, String> {
 /// An amount of the token: whole units with a fraction (`32.5`), or `123wei`.
 pub fn amount(text: &str) -> Result<U256, String> {
     if let Some(wei) = text.strip_suffix("wei") {
-        return wei.trim().parse().map_err(|_| format!("`{wei}` is not a whole number of wei"));
+        return wei
+            .trim()
+            .parse()
+            .map_err(|_| format!("`{wei}` is not a whole number of wei"));
     }
-    if text.starts_with('-') {
-        return Err("an amount is not negative".to_owned());
+    if !text.starts_with(|c: char| c.is_ascii_digit()) {
+        return Err("expected an amount such as 32.5, or 123wei".to_owned());
     }
     parse_units(text, 18)
         .map(|units| units.get_absolute())
@@ -106,7 +108,11 @@ pub fn amount(text: &str) -> Result<U256, String> {
 pub fn show_amount(wei: U256) -> String {
     let text = alloy::primitives::utils::format_units(wei, 18).unwrap_or_else(|_| wei.to_string());
     let trimmed = text.trim_end_matches('0').trim_end_matches('.');
-    if trimmed.is_empty() { "0".to_owned() } else { trimmed.to_owned() }
+    if trimmed.is_empty() {
+        "0".to_owned()
+    } else {
+        trimmed.to_owned()
+    }
 }
 
 /// A probability.
@@ -123,9 +129,14 @@ mod tests {
 
     #[test]
     fn steps_are_read_in_the_usual_notations() {
-        for (text, number) in
-            [("0", 0), ("1_000", 1000), ("1,000", 1000), ("0x10", 16), ("2^36", 1 << 36), ("1e9", 1_000_000_000)]
-        {
+        for (text, number) in [
+            ("0", 0),
+            ("1_000", 1000),
+            ("1,000", 1000),
+            ("0x10", 16),
+            ("2^36", 1 << 36),
+            ("1e9", 1_000_000_000),
+        ] {
             assert_eq!(steps(text), Ok(number), "{text}");
         }
         for text in ["", "-1", "1.5", "2^64", "1e20", "x", "0x", "^", "e"] {
@@ -151,7 +162,9 @@ mod tests {
         assert_eq!("x.bin".parse(), Ok(InputSource::File("x.bin".into())));
         assert!("0xabc".parse::<InputSource>().is_err());
         assert!("0xzz".parse::<InputSource>().is_err());
-        let failure = InputSource::Hex(vec![0; MAX_INPUT + 1].into()).read().expect_err("too long");
+        let failure = InputSource::Hex(vec![0; MAX_INPUT + 1].into())
+            .read()
+            .expect_err("too long");
         assert!(failure.message.contains("98304"), "{failure}");
         assert!(InputSource::Hex(vec![0; MAX_INPUT].into()).read().is_ok());
     }

@@ -47,7 +47,9 @@ pub enum CallError {
     #[error("service {0} has no bonded operator; `surety operator join` adds one")]
     NoProvider(Address),
     /// An operator of the fixed list is not one of the service's.
-    #[error("operator {operator} is not registered for service {service}; `surety operator status` lists those that are")]
+    #[error(
+        "operator {operator} is not registered for service {service}; `surety operator status` lists those that are"
+    )]
     UnknownProvider {
         /// asked for
         operator: Address,
@@ -196,10 +198,19 @@ impl Client {
         nonce: u64,
     ) -> Result<Question, CallError> {
         let selector: [u8; 4] = *data.first_chunk().ok_or(CallError::NoSelector(data.len()))?;
-        let info = self.contracts.service(service).await?.ok_or(CallError::UnknownService(service))?;
-        let program = self.contracts.program_of(service, selector).await?.ok_or_else(|| {
-            CallError::UnknownMethod { service, selector: alloy::hex::encode_prefixed(selector) }
-        })?;
+        let info = self
+            .contracts
+            .service(service)
+            .await?
+            .ok_or(CallError::UnknownService(service))?;
+        let program = self
+            .contracts
+            .program_of(service, selector)
+            .await?
+            .ok_or_else(|| CallError::UnknownMethod {
+                service,
+                selector: alloy::hex::encode_prefixed(selector),
+            })?;
         let gas_limit = budget.steps().div_ceil(Budget::STEPS_PER_GAS);
         if gas_limit == 0 {
             return Err(CallError::BudgetTooSmall(budget.steps()));
@@ -225,7 +236,12 @@ impl Client {
             raw: envelope.encoded_2718().into(),
             request: (*envelope.tx_hash()).into(),
             requester: signer.address(),
-            statement: Statement { service, program: program.into(), input: keccak256(&data).into(), budget },
+            statement: Statement {
+                service,
+                program: program.into(),
+                input: keccak256(&data).into(),
+                budget,
+            },
             input: data,
         })
     }
@@ -241,7 +257,10 @@ impl Client {
             for operator in &policy.fixed {
                 let info = self.contracts.operator(service, *operator).await?;
                 if info.owner.is_zero() {
-                    return Err(CallError::UnknownProvider { operator: *operator, service });
+                    return Err(CallError::UnknownProvider {
+                        operator: *operator,
+                        service,
+                    });
                 }
                 fixed.push(info);
             }
@@ -271,7 +290,13 @@ impl Client {
         reports.sort_by_key(|(index, _)| *index);
         let reports: Vec<Report> = reports.into_iter().map(|(_, r)| r).collect();
         let verdict = self.compare(&question, &reports, choice.wanted);
-        Ok(Called { question, reports, wanted: choice.wanted, audited: choice.audited, verdict })
+        Ok(Called {
+            question,
+            reports,
+            wanted: choice.wanted,
+            audited: choice.audited,
+            verdict,
+        })
     }
 
     fn compare(&self, question: &Question, reports: &[Report], wanted: usize) -> Verdict {
@@ -289,8 +314,13 @@ impl Client {
             Some(answer) if answers.len() >= wanted => Verdict::Agreed(Box::new((*answer).clone())),
             _ => {
                 let failures = || reports.iter().filter_map(|r| r.outcome.as_ref().err());
-                let reason = failures().find(|f| matches!(f, Failure::Refused(_))).or_else(|| failures().next());
-                Verdict::TooFew { verified: answers.len(), reason: reason.cloned() }
+                let reason = failures()
+                    .find(|f| matches!(f, Failure::Refused(_)))
+                    .or_else(|| failures().next());
+                Verdict::TooFew {
+                    verified: answers.len(),
+                    reason: reason.cloned(),
+                }
             }
         }
     }
@@ -299,7 +329,11 @@ impl Client {
     pub async fn ask_one(&self, question: &Question, operator: OperatorInfo) -> Report {
         let start = Instant::now();
         let outcome = self.ask_verified(question, &operator).await.map(Box::new);
-        Report { operator, outcome, time: start.elapsed() }
+        Report {
+            operator,
+            outcome,
+            time: start.elapsed(),
+        }
     }
 
     async fn ask_verified(&self, question: &Question, operator: &OperatorInfo) -> Result<Answer, Failure> {
@@ -314,11 +348,14 @@ impl Client {
                 expected: question.request.to_string(),
             }));
         }
-        let answer = rpc.response(question.request).await?.ok_or_else(|| RpcError::Malformed {
-            endpoint: rpc.endpoint().to_owned(),
-            method: "surety_getResponse",
-            cause: "null, though it accepted the request".to_owned(),
-        })?;
+        let answer = rpc
+            .response(question.request)
+            .await?
+            .ok_or_else(|| RpcError::Malformed {
+                endpoint: rpc.endpoint().to_owned(),
+                method: "surety_getResponse",
+                cause: "null, though it accepted the request".to_owned(),
+            })?;
         let expected = Expected {
             statement: question.statement,
             request: question.request,

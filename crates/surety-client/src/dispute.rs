@@ -29,5 +29,8 @@ pub struct Opened {
 pub async fn open(actions: &Actions, evidence: &Evidence) -> Result<Opened, DisputeError> {
     evidence.verify(actions.deployment())?;
     let sent = actions.open(&evidence.statement, &evidence.claims()).await?;
-    Ok(Opened { dispute: evidence.statement.id(), sent })
+    Ok(Opened {
+        dispute: evidence.statement.id(),
+        sent,
+    })
 }

@@ -41,7 +41,9 @@ pub enum EvidenceError {
         cause: String,
     },
     /// Signed for another deployment.
-    #[error("the evidence is for Disputes {found} on chain {found_chain}, expected {expected} on chain {expected_chain}")]
+    #[error(
+        "the evidence is for Disputes {found} on chain {found_chain}, expected {expected} on chain {expected_chain}"
+    )]
     Deployment {
         /// contract in the evidence
         found: Address,
@@ -83,13 +85,24 @@ pub enum EvidenceError {
 impl Evidence {
     /// Collects answers to one statement.
     pub fn new(deployment: &Deployment, statement: Statement, input: Bytes, answers: Vec<Answer>) -> Self {
-        Self { chain_id: deployment.chain_id, disputes: deployment.disputes, statement, input, answers }
+        Self {
+            chain_id: deployment.chain_id,
+            disputes: deployment.disputes,
+            statement,
+            input,
+            answers,
+        }
     }
 
     /// Reads a file. Nothing is verified yet.
     pub fn load(path: &Path) -> Result<Self, EvidenceError> {
-        let fail = |cause: String| EvidenceError::File { path: path.display().to_string(), cause };
-        let length = std::fs::metadata(path).map_err(|e| fail(format!("cannot be read: {e}")))?.len();
+        let fail = |cause: String| EvidenceError::File {
+            path: path.display().to_string(),
+            cause,
+        };
+        let length = std::fs::metadata(path)
+            .map_err(|e| fail(format!("cannot be read: {e}")))?
+            .len();
         if length > MAX_FILE {
             return Err(fail(format!("has {length} bytes, at most {MAX_FILE} expected")));
         }
@@ -99,7 +112,10 @@ impl Evidence {
 
     /// Writes a file.
     pub fn save(&self, path: &Path) -> Result<(), EvidenceError> {
-        let fail = |cause: String| EvidenceError::File { path: path.display().to_string(), cause };
+        let fail = |cause: String| EvidenceError::File {
+            path: path.display().to_string(),
+            cause,
+        };
         let text = serde_json::to_string_pretty(self).map_err(|e| fail(e.to_string()))?;
         std::fs::write(path, text + "\n").map_err(|e| fail(format!("cannot be written: {e}")))
     }
@@ -115,21 +131,30 @@ impl Evidence {
                 expected_chain: deployment.chain_id,
             });
         }
-        let domain = Domain { chain_id: self.chain_id, verifying_contract: self.disputes };
+        let domain = Domain {
+            chain_id: self.chain_id,
+            verifying_contract: self.disputes,
+        };
         let mut operators = BTreeSet::new();
         let mut results = BTreeSet::new();
         for (index, answer) in self.answers.iter().enumerate() {
             if answer.statement != self.statement {
                 return Err(EvidenceError::Statement { index });
             }
-            answer.verify(&domain).map_err(|source| EvidenceError::Answer { index, source })?;
+            answer
+                .verify(&domain)
+                .map_err(|source| EvidenceError::Answer { index, source })?;
             if !operators.insert(answer.operator) {
-                return Err(EvidenceError::Twice { operator: answer.operator });
+                return Err(EvidenceError::Twice {
+                    operator: answer.operator,
+                });
             }
             results.insert(answer.result);
         }
         if results.len() < 2 {
-            return Err(EvidenceError::NoConflict { answers: self.answers.len() });
+            return Err(EvidenceError::NoConflict {
+                answers: self.answers.len(),
+            });
         }
         Ok(())
     }
@@ -139,6 +164,11 @@ impl Evidence {
     pub fn claims(&self) -> Vec<Signed> {
         let mut seen = BTreeSet::new();
         let (first, rest): (Vec<&Answer>, Vec<&Answer>) = self.answers.iter().partition(|a| seen.insert(a.result));
-        first.into_iter().chain(rest).take(MAX_CLAIMS).map(Signed::from).collect()
+        first
+            .into_iter()
+            .chain(rest)
+            .take(MAX_CLAIMS)
+            .map(Signed::from)
+            .collect()
     }
 }

@@ -17,7 +17,11 @@ pub struct Policy {
 
 impl Default for Policy {
     fn default() -> Self {
-        Self { k: 1, audit: 0.0, fixed: Vec::new() }
+        Self {
+            k: 1,
+            audit: 0.0,
+            fixed: Vec::new(),
+        }
     }
 }
 
@@ -42,7 +46,11 @@ impl Policy {
                 .iter()
                 .filter_map(|wanted| candidates.iter().find(|c| c.operator == *wanted).cloned())
                 .collect();
-            return Choice { wanted: self.fixed.len(), order, audited: false };
+            return Choice {
+                wanted: self.fixed.len(),
+                order,
+                audited: false,
+            };
         }
         let audited = self.audit > 0.0 && rng.random::<f64>() < self.audit;
         let wanted = self.k.max(1).saturating_add(usize::from(audited));

@@ -128,7 +128,10 @@ pub struct ProviderRpc {
 impl ProviderRpc {
     /// Connects to nothing yet.
     pub fn new(endpoint: &str, limits: Limits) -> Result<Self, RpcError> {
-        let fail = |cause: String| RpcError::Unreachable { endpoint: endpoint.to_owned(), cause };
+        let fail = |cause: String| RpcError::Unreachable {
+            endpoint: endpoint.to_owned(),
+            cause,
+        };
         let url: reqwest::Url = endpoint.parse().map_err(|e| fail(format!("not a URL: {e}")))?;
         if !matches!(url.scheme(), "http" | "https") {
             return Err(fail(format!("scheme is `{}`, expected http or https", url.scheme())));
@@ -140,7 +143,11 @@ impl ProviderRpc {
             .redirect(reqwest::redirect::Policy::none())
             .build()
             .map_err(|e| fail(e.to_string()))?;
-        Ok(Self { http, endpoint: endpoint.to_owned(), limits })
+        Ok(Self {
+            http,
+            endpoint: endpoint.to_owned(),
+            limits,
+        })
     }
 
     /// The provider's URL.
@@ -151,7 +158,11 @@ impl ProviderRpc {
     /// One JSON-RPC exchange.
     pub async fn request<T: DeserializeOwned>(&self, method: &'static str, params: Value) -> Result<T, RpcError> {
         let endpoint = || self.endpoint.clone();
-        let malformed = |cause: String| RpcError::Malformed { endpoint: endpoint(), method, cause };
+        let malformed = |cause: String| RpcError::Malformed {
+            endpoint: endpoint(),
+            method,
+            cause,
+        };
         let body = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).to_string();
         let mut response = self
             .http
@@ -164,12 +175,20 @@ impl ProviderRpc {
         let mut bytes = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|e| self.transport(&e))? {
             if bytes.len().saturating_add(chunk.len()) > self.limits.max_answer {
-                return Err(RpcError::TooLong { endpoint: endpoint(), max: self.limits.max_answer });
+                return Err(RpcError::TooLong {
+                    endpoint: endpoint(),
+                    max: self.limits.max_answer,
+                });
             }
             bytes.extend_from_slice(&chunk);
         }
-        let reply: Reply = serde_json::from_slice(&bytes)
-            .map_err(|e| malformed(format!("HTTP {}, {} bytes: {e}", response.status().as_u16(), bytes.len())))?;
+        let reply: Reply = serde_json::from_slice(&bytes).map_err(|e| {
+            malformed(format!(
+                "HTTP {}, {} bytes: {e}",
+                response.status().as_u16(),
+                bytes.len()
+            ))
+        })?;
         if let Some(error) = reply.error {
             return Err(RpcError::Declined {
                 endpoint: endpoint(),
@@ -210,9 +229,15 @@ impl ProviderRpc {
     }
 
     /// `eth_estimateGas` of a call: thousands of steps.
-    pub async fn estimate(&self, from: alloy::primitives::Address, to: alloy::primitives::Address, data: &Bytes) -> Result<u64, RpcError> {
-        let gas: alloy::primitives::U64 =
-            self.request("eth_estimateGas", json!([{"from": from, "to": to, "data": data}])).await?;
+    pub async fn estimate(
+        &self,
+        from: alloy::primitives::Address,
+        to: alloy::primitives::Address,
+        data: &Bytes,
+    ) -> Result<u64, RpcError> {
+        let gas: alloy::primitives::U64 = self
+            .request("eth_estimateGas", json!([{"from": from, "to": to, "data": data}]))
+            .await?;
         Ok(gas.to())
     }
 
@@ -228,7 +253,10 @@ impl ProviderRpc {
 
     fn transport(&self, error: &reqwest::Error) -> RpcError {
         if error.is_timeout() {
-            return RpcError::Timeout { endpoint: self.endpoint.clone(), seconds: self.limits.timeout.as_secs() };
+            return RpcError::Timeout {
+                endpoint: self.endpoint.clone(),
+                seconds: self.limits.timeout.as_secs(),
+            };
         }
         let mut cause = error.to_string();
         let mut at: Option<&dyn std::error::Error> = std::error::Error::source(error);
@@ -236,6 +264,9 @@ impl ProviderRpc {
             cause = source.to_string();
             at = source.source();
         }
-        RpcError::Unreachable { endpoint: self.endpoint.clone(), cause }
+        RpcError::Unreachable {
+            endpoint: self.endpoint.clone(),
+            cause,
+        }
     }
 }

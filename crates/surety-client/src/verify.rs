@@ -102,14 +102,12 @@ impl Refusal {
 
 /// Checks an answer against what was asked, and its operator's standing. `domain` is that of the deployment's
 /// responses.
-pub fn verify(
-    answer: &Answer,
-    expected: &Expected,
-    operator: &OperatorInfo,
-    domain: &Domain,
-) -> Result<(), Refusal> {
+pub fn verify(answer: &Answer, expected: &Expected, operator: &OperatorInfo, domain: &Domain) -> Result<(), Refusal> {
     if answer.operator != expected.operator {
-        return Err(Refusal::Operator { found: answer.operator, expected: expected.operator });
+        return Err(Refusal::Operator {
+            found: answer.operator,
+            expected: expected.operator,
+        });
     }
     // First whether it says anything at all, in the operator's name.
     match answer.verify(domain) {
@@ -131,10 +129,16 @@ pub fn verify(
 /// Whether an operator has something to lose.
 pub fn standing(operator: &OperatorInfo) -> Result<(), Refusal> {
     if let Some(until) = operator.leaving_until {
-        return Err(Refusal::Leaving { operator: operator.operator, until });
+        return Err(Refusal::Leaving {
+            operator: operator.operator,
+            until,
+        });
     }
     if !operator.bonded {
-        return Err(Refusal::NotBonded { operator: operator.operator, bond: operator.bond.to_string() });
+        return Err(Refusal::NotBonded {
+            operator: operator.operator,
+            bond: operator.bond.to_string(),
+        });
     }
     Ok(())
 }
@@ -143,5 +147,9 @@ fn field<T: PartialEq + std::fmt::Display>(field: &'static str, found: &T, expec
     if found == expected {
         return Ok(());
     }
-    Err(Refusal::Statement { field, found: found.to_string(), expected: expected.to_string() })
+    Err(Refusal::Statement {
+        field,
+        found: found.to_string(),
+        expected: expected.to_string(),
+    })
 }

@@ -92,23 +92,35 @@ pub async fn run(args: Command, ui: Ui) -> Result<(), Failure> {
             PrivateKeySigner::random()
         }
     };
-    let limits = Limits { timeout: Duration::from_secs(args.timeout.max(1)), ..Limits::default() };
+    let limits = Limits {
+        timeout: Duration::from_secs(args.timeout.max(1)),
+        ..Limits::default()
+    };
     let client = Client::new(args.chain.contracts().await?, limits);
     let budget = match args.budget {
         Some(steps) => Budget::new(steps).map_err(|e| Failure::usage(e, "give a smaller --budget"))?,
         None => {
             let mut providers = client.providers(known.address).await.map_err(call_failure)?;
             providers.retain(|p| args.providers.is_empty() || args.providers.contains(&p.operator));
-            client.estimate(known.address, signer.address(), &data, &providers).await.map_err(call_failure)?
+            client
+                .estimate(known.address, signer.address(), &data, &providers)
+                .await
+                .map_err(call_failure)?
         }
     };
     let nonce = args.nonce.unwrap_or_else(|| {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         u64::try_from(now.as_millis()).unwrap_or_default()
     });
-    let question =
-        client.question(&signer, known.address, data, budget, nonce).await.map_err(call_failure)?;
-    let policy = Policy { k: args.k.into(), audit: args.audit, fixed: args.providers.clone() };
+    let question = client
+        .question(&signer, known.address, data, budget, nonce)
+        .await
+        .map_err(call_failure)?;
+    let policy = Policy {
+        k: args.k.into(),
+        audit: args.audit,
+        fixed: args.providers.clone(),
+    };
     let asked = async {
         let mut progress = ui.progress();
         let mut rng = rand::rng();
@@ -169,7 +181,9 @@ pub async fn run(args: Command, ui: Ui) -> Result<(), Failure> {
                 let short: String = id.to_string().chars().take(18).collect();
                 format!("evidence-{short}.json").into()
             });
-            evidence.save(&path).map_err(|e| Failure::new(e, "give a writable --evidence FILE"))?;
+            evidence
+                .save(&path)
+                .map_err(|e| Failure::new(e, "give a writable --evidence FILE"))?;
             put("verdict", json!("differ"));
             put("evidence", json!(path));
             let _infallible = write!(text, "{}", summary(&called));
@@ -183,12 +197,18 @@ pub async fn run(args: Command, ui: Ui) -> Result<(), Failure> {
                 let opened = dispute::open(&Actions::new(sender, deployment), evidence)
                     .await
                     .map_err(super::dispute::dispute_failure)?;
-                put("dispute", json!({"id": opened.dispute, "transaction": opened.sent.hash, "gas": opened.sent.gas}));
+                put(
+                    "dispute",
+                    json!({"id": opened.dispute, "transaction": opened.sent.hash, "gas": opened.sent.gas}),
+                );
                 next = format!("surety dispute show {} follows it", opened.dispute);
             }
             ui.result(&text, &value);
-            Err(Failure::new("verified answers differ: at least one operator signed a wrong one", next)
-                .with_code(code::DIFFER))
+            Err(Failure::new(
+                "verified answers differ: at least one operator signed a wrong one",
+                next,
+            )
+            .with_code(code::DIFFER))
         }
         Verdict::TooFew { verified, reason } => {
             put("verdict", json!("too_few"));
@@ -197,16 +217,23 @@ pub async fn run(args: Command, ui: Ui) -> Result<(), Failure> {
             ui.result(&text, &value);
             let message = match reason {
                 Some(reason) => format!("{verified} of {} wanted answers verified: {reason}", called.wanted),
-                None => format!("{verified} of {} wanted answers: the service has no more providers", called.wanted),
+                None => format!(
+                    "{verified} of {} wanted answers: the service has no more providers",
+                    called.wanted
+                ),
             };
             let (code, next) = match reason {
-                Some(Reason::Refused(refusal)) => {
-                    (refusal.exit_code(), "ask other operators with --providers; do not use the refused answer")
-                }
+                Some(Reason::Refused(refusal)) => (
+                    refusal.exit_code(),
+                    "ask other operators with --providers; do not use the refused answer",
+                ),
                 Some(Reason::Unanswered(surety_client::RpcError::Declined { code, .. })) => {
                     (code::TOO_FEW, decline_advice(*code))
                 }
-                _ => (code::TOO_FEW, "try again later, lower -k, or see `surety operator status`"),
+                _ => (
+                    code::TOO_FEW,
+                    "try again later, lower -k, or see `surety operator status`",
+                ),
             };
             Err(Failure::new(message, next).with_code(code))
         }
@@ -217,7 +244,9 @@ fn decline_advice(declined: i64) -> &'static str {
     use surety_client::rpc::code as rpc;
     match declined {
         rpc::BUSY => "try again later",
-        rpc::MISSING_PREIMAGE => "give the provider the data: its operator adds a preimage source (docs/guides/operators.md)",
+        rpc::MISSING_PREIMAGE => {
+            "give the provider the data: its operator adds a preimage source (docs/guides/operators.md)"
+        }
         rpc::BUDGET => "lower --budget",
         rpc::UNKNOWN_METHOD => "check the signature, types included; `surety service show` lists the known methods",
         _ => "read the provider's message; ask others with --providers",
@@ -284,7 +313,9 @@ pub fn call_failure(error: CallError) -> Failure {
         CallError::NoProvider(_) => {
             Failure::new(error, "`surety operator status SERVICE` shows who there is").with_code(code::TOO_FEW)
         }
-        CallError::UnknownProvider { .. } => Failure::new(error, "give addresses of registered operators").with_code(code::NOT_BONDED),
+        CallError::UnknownProvider { .. } => {
+            Failure::new(error, "give addresses of registered operators").with_code(code::NOT_BONDED)
+        }
         CallError::Budget(_) | CallError::BudgetTooSmall(_) => Failure::usage(error, "give --budget STEPS"),
         CallError::NoEstimate(ref e) => {
             let next = match e {

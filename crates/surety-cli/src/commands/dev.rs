@@ -65,7 +65,11 @@ pub async fn run(args: Command, ui: Ui) -> Result<(), Failure> {
     };
     let dir = devnet.dir.display().to_string();
     let mut text = vec![
-        format!("chain       {} (chain id {})", devnet.rpc.url(), devnet.deployment.chain_id),
+        format!(
+            "chain       {} (chain id {})",
+            devnet.rpc.url(),
+            devnet.deployment.chain_id
+        ),
         format!("deployment  {dir}/deployment.json"),
         format!("service     explorer {}", devnet.service),
         format!("program     {}", devnet.program),
@@ -79,7 +83,10 @@ pub async fn run(args: Command, ui: Ui) -> Result<(), Failure> {
             show_amount(devnet.bond)
         ));
     }
-    text.push(format!("user        {} ({dir}/user.json, password in {dir}/password)", devnet.user.address()));
+    text.push(format!(
+        "user        {} ({dir}/user.json, password in {dir}/password)",
+        devnet.user.address()
+    ));
     text.push(format!("owner       {} ({dir}/owner.json)", devnet.owner.address()));
     let value = json!({
         "l1": devnet.rpc.url(),
@@ -100,8 +107,12 @@ pub async fn run(args: Command, ui: Ui) -> Result<(), Failure> {
         ],
     });
     let kept = devnet.dir.join("dev.json");
-    std::fs::write(&kept, value.to_string())
-        .map_err(|e| Failure::new(format!("{} cannot be written: {e}", kept.display()), "choose another --dir"))?;
+    std::fs::write(&kept, value.to_string()).map_err(|e| {
+        Failure::new(
+            format!("{} cannot be written: {e}", kept.display()),
+            "choose another --dir",
+        )
+    })?;
     ui.result(&text.join("\n"), &value);
     ui.note("ready; Ctrl-C stops everything");
     stop.wait().await;
@@ -124,7 +135,12 @@ impl Stop {
         #[cfg(unix)]
         {
             use tokio::signal::unix::{SignalKind, signal};
-            let fail = |e| Failure::new(format!("signals cannot be received: {e}"), "run it in an ordinary shell");
+            let fail = |e| {
+                Failure::new(
+                    format!("signals cannot be received: {e}"),
+                    "run it in an ordinary shell",
+                )
+            };
             Ok(Self {
                 terminate: signal(SignalKind::terminate()).map_err(fail)?,
                 interrupt: signal(SignalKind::interrupt()).map_err(fail)?,

@@ -86,15 +86,25 @@ async fn list(args: List, ui: Ui) -> Result<(), Failure> {
     let mut all = contracts.disputes(contracts.deployment().from_block).await?;
     all.retain(|d| args.all || d.settled.is_none());
     let lines: Vec<String> = all.iter().map(line).collect();
-    let text = if lines.is_empty() { "no disputes".to_owned() } else { lines.join("\n") };
-    ui.result(&text, &json!({"disputes": all.iter().map(dispute_json).collect::<Vec<_>>()}));
+    let text = if lines.is_empty() {
+        "no disputes".to_owned()
+    } else {
+        lines.join("\n")
+    };
+    ui.result(
+        &text,
+        &json!({"disputes": all.iter().map(dispute_json).collect::<Vec<_>>()}),
+    );
     Ok(())
 }
 
 async fn show(args: Show, ui: Ui) -> Result<(), Failure> {
     let contracts = args.chain.contracts().await?;
     let found = contracts.dispute(args.id.into()).await?.ok_or_else(|| {
-        Failure::new(format!("there is no dispute {}", args.id), "`surety dispute list --all` shows those there are")
+        Failure::new(
+            format!("there is no dispute {}", args.id),
+            "`surety dispute list --all` shows those there are",
+        )
     })?;
     let mut text = vec![line(&found)];
     text.push(format!("  service   {}", found.statement.service));
@@ -111,7 +121,10 @@ async fn show(args: Show, ui: Ui) -> Result<(), Failure> {
                 _ => "lost",
             },
         };
-        text.push(format!("  claim {i}   {} by {} for {}: {live}", claim.result, claim.operator, claim.requester));
+        text.push(format!(
+            "  claim {i}   {} by {} for {}: {live}",
+            claim.result, claim.operator, claim.requester
+        ));
     }
     if let Some(view) = &found.view {
         if view.matchRunning {
@@ -135,10 +148,16 @@ async fn open(args: Open, ui: Ui) -> Result<(), Failure> {
     let evidence = Evidence::load(&args.evidence)
         .map_err(|e| Failure::new(e, "give a file that `surety call` wrote").with_code(code::EVIDENCE))?;
     let contracts = args.chain.contracts().await?;
-    evidence.verify(contracts.deployment()).map_err(|e| dispute_failure(e.into()))?;
+    evidence
+        .verify(contracts.deployment())
+        .map_err(|e| dispute_failure(e.into()))?;
     let id = evidence.statement.id();
     if args.check {
-        let operators: Vec<_> = evidence.answers.iter().map(|a| json!({"operator": a.operator, "result": a.result})).collect();
+        let operators: Vec<_> = evidence
+            .answers
+            .iter()
+            .map(|a| json!({"operator": a.operator, "result": a.result}))
+            .collect();
         ui.result(
             &format!("{id}: {} signed answers, verified, differ", evidence.answers.len()),
             &json!({"dispute": id, "answers": operators, "verified": true}),
@@ -200,7 +219,10 @@ fn state(d: &DisputeInfo) -> &'static str {
 }
 
 fn line(d: &DisputeInfo) -> String {
-    let slashed = d.settled.map(|(_, s)| format!(", {} slashed", show_amount(s))).unwrap_or_default();
+    let slashed = d
+        .settled
+        .map(|(_, s)| format!(", {} slashed", show_amount(s)))
+        .unwrap_or_default();
     format!("{}  {} claims  {}{slashed}", d.id, d.claims.len(), state(d))
 }
 

@@ -40,11 +40,17 @@ struct Checks(Vec<Check>);
 
 impl Checks {
     fn passed(&mut self, name: impl Into<String>, detail: impl ToString) {
-        self.0.push(Check { name: name.into(), outcome: Ok(detail.to_string()) });
+        self.0.push(Check {
+            name: name.into(),
+            outcome: Ok(detail.to_string()),
+        });
     }
 
     fn failed(&mut self, name: impl Into<String>, found: impl ToString, fix: impl Into<String>) {
-        self.0.push(Check { name: name.into(), outcome: Err((found.to_string(), fix.into())) });
+        self.0.push(Check {
+            name: name.into(),
+            outcome: Err((found.to_string(), fix.into())),
+        });
     }
 }
 
@@ -113,13 +119,20 @@ async fn chain(args: &Command, checks: &mut Checks) {
         Err(e) => return checks.failed("L1 endpoint", e, "surety doctor --l1 http://HOST:PORT"),
     };
     match rpc.expect_chain(deployment.chain_id).await {
-        Ok(()) => checks.passed("L1 endpoint", format!("{} serves chain {}", rpc.url(), deployment.chain_id)),
+        Ok(()) => checks.passed(
+            "L1 endpoint",
+            format!("{} serves chain {}", rpc.url(), deployment.chain_id),
+        ),
         Err(e) => return checks.failed("L1 endpoint", e, "surety dev, or --l1 with the right endpoint"),
     }
     for (name, address) in deployment.contracts() {
         match rpc.code(address).await {
             Ok(code) if !code.is_empty() => checks.passed(name, address),
-            Ok(_) => checks.failed(name, format!("no code at {address}"), "surety dev, then use its deployment.json"),
+            Ok(_) => checks.failed(
+                name,
+                format!("no code at {address}"),
+                "surety dev, then use its deployment.json",
+            ),
             Err(e) => checks.failed(name, e, "check the endpoint"),
         }
     }
@@ -128,14 +141,20 @@ async fn chain(args: &Command, checks: &mut Checks) {
         let staking = rpc.call(disputes, IDisputes::stakingCall {}).await?;
         let machine = rpc.call(disputes, IDisputes::machineCall {}).await?;
         let token = rpc.call(deployment.staking, IStaking::tokenCall {}).await?;
-        let module = rpc.call(deployment.staking, IStaking::isModuleCall { account: disputes }).await?;
+        let module = rpc
+            .call(deployment.staking, IStaking::isModuleCall { account: disputes })
+            .await?;
         Ok::<_, surety_chain::Error>(
             (staking, machine, token, module) == (deployment.staking, deployment.machine, deployment.token, true),
         )
     };
     match wired.await {
         Ok(true) => checks.passed("contracts", "name each other as the file does"),
-        Ok(false) => checks.failed("contracts", "do not name each other as the file does", "use the deployer's own deployment.json"),
+        Ok(false) => checks.failed(
+            "contracts",
+            "do not name each other as the file does",
+            "use the deployer's own deployment.json",
+        ),
         Err(e) => checks.failed("contracts", e, "use the deployer's own deployment.json"),
     }
     let contracts = Contracts::new(rpc, deployment);
@@ -144,10 +163,15 @@ async fn chain(args: &Command, checks: &mut Checks) {
         Err(e) => return checks.failed("services", e, "check the endpoint"),
     };
     checks.passed("services", format!("{} registered", services.len()));
-    let limits = Limits { timeout: Duration::from_secs(5), ..Limits::default() };
+    let limits = Limits {
+        timeout: Duration::from_secs(5),
+        ..Limits::default()
+    };
     for service in services {
-        let (Ok(operators), Ok(Some(info))) = (contracts.operators(service, 100).await, contracts.service(service).await)
-        else {
+        let (Ok(operators), Ok(Some(info))) = (
+            contracts.operators(service, 100).await,
+            contracts.service(service).await,
+        ) else {
             checks.failed(format!("service {service}"), "cannot be read", "check the endpoint");
             continue;
         };
@@ -161,7 +185,10 @@ async fn chain(args: &Command, checks: &mut Checks) {
                 Ok(id) if id == info.chain_id => checks.passed(name, &operator.endpoint),
                 Ok(id) => checks.failed(
                     name,
-                    format!("{} serves chain id {id}, expected the service's, {}", operator.endpoint, info.chain_id),
+                    format!(
+                        "{} serves chain id {id}, expected the service's, {}",
+                        operator.endpoint, info.chain_id
+                    ),
                     "its operator: surety operator endpoint URL",
                 ),
                 Err(e) => checks.failed(name, e, "its operator: surety node --config node.toml"),
@@ -179,7 +206,11 @@ async fn key(args: &Command, checks: &mut Checks) {
             let Ok(rpc) = args.chain.rpc() else { return };
             match rpc.balance(signer.address()).await {
                 Ok(wei) if wei.is_zero() => {
-                    checks.failed("ether", "the account has none", format!("send ether to {}", signer.address()));
+                    checks.failed(
+                        "ether",
+                        "the account has none",
+                        format!("send ether to {}", signer.address()),
+                    );
                 }
                 Ok(wei) => checks.passed("ether", crate::values::show_amount(wei)),
                 Err(e) => checks.failed("ether", e, "check --l1"),
@@ -192,7 +223,13 @@ fn programs(folder: &std::path::Path, checks: &mut Checks) {
     let name = format!("programs in {}", folder.display());
     let entries = match std::fs::read_dir(folder) {
         Ok(entries) => entries,
-        Err(e) => return checks.failed(name, e, format!("mkdir -p {} and copy the ELF files there", folder.display())),
+        Err(e) => {
+            return checks.failed(
+                name,
+                e,
+                format!("mkdir -p {} and copy the ELF files there", folder.display()),
+            );
+        }
     };
     let loaded = entries
         .flatten()

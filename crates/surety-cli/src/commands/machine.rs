@@ -114,7 +114,9 @@ pub fn load(path: &Path) -> Result<Program, Failure> {
     let fail = |cause: String| Failure::new(format!("{}: {cause}", path.display()), next);
     let file = std::fs::File::open(path).map_err(|e| fail(format!("cannot be read: {e}")))?;
     let mut bytes = Vec::new();
-    file.take(MAX_ELF + 1).read_to_end(&mut bytes).map_err(|e| fail(format!("cannot be read: {e}")))?;
+    file.take(MAX_ELF + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|e| fail(format!("cannot be read: {e}")))?;
     if bytes.len() as u64 > MAX_ELF {
         return Err(fail(format!("is longer than {MAX_ELF} bytes")));
     }
@@ -136,12 +138,20 @@ impl Job {
         for path in &self.preimages {
             directory.index(path)?;
         }
-        Ok(Ready { program, input, directory })
+        Ok(Ready {
+            program,
+            input,
+            directory,
+        })
     }
 }
 
 fn execute(args: &Run, ui: Ui) -> Result<(), Failure> {
-    let Ready { program, input, mut directory } = args.job.ready()?;
+    let Ready {
+        program,
+        input,
+        mut directory,
+    } = args.job.ready()?;
     let mut machine = Machine::new(&program, keccak256(&input));
     machine.set_output_limit(Some(args.output_limit));
     let start = Instant::now();
@@ -154,7 +164,10 @@ fn execute(args: &Run, ui: Ui) -> Result<(), Failure> {
     let state_root = hex::encode_prefixed(machine.state_root());
     let mut text = String::new();
     let _infallible = writeln!(text, "status      {status}");
-    let cause = outcome.trap().map(|c| format!(" ({})", describe_trap(c, machine.pc()))).unwrap_or_default();
+    let cause = outcome
+        .trap()
+        .map(|c| format!(" ({})", describe_trap(c, machine.pc())))
+        .unwrap_or_default();
     let _infallible = writeln!(text, "exit code   {}{cause}", outcome.exit);
     let _infallible = writeln!(text, "output      {output}");
     let _infallible = writeln!(text, "steps       {}", grouped(machine.steps()));
@@ -176,13 +189,7 @@ fn execute(args: &Run, ui: Ui) -> Result<(), Failure> {
 }
 
 /// Runs up to a step, with progress.
-fn advance(
-    machine: &mut Machine,
-    until: u64,
-    input: &[u8],
-    directory: &mut Folder,
-    ui: Ui,
-) -> Result<(), Failure> {
+fn advance(machine: &mut Machine, until: u64, input: &[u8], directory: &mut Folder, ui: Ui) -> Result<(), Failure> {
     let mut progress = ui.progress();
     let mut preimages = WithInput::new(input, directory);
     while machine.status() == Status::Running && machine.steps() < until {
@@ -258,7 +265,11 @@ fn inspect(args: &Inspect, ui: Ui) -> Result<(), Failure> {
 }
 
 fn prove(args: &Prove, ui: Ui) -> Result<(), Failure> {
-    let Ready { program, input, mut directory } = args.job.ready()?;
+    let Ready {
+        program,
+        input,
+        mut directory,
+    } = args.job.ready()?;
     let mut machine = Machine::new(&program, keccak256(&input));
     machine.set_output_limit(None);
     advance(&mut machine, args.step, &input, &mut directory, ui)?;
@@ -276,7 +287,9 @@ fn prove(args: &Prove, ui: Ui) -> Result<(), Failure> {
     let after = if ended {
         before
     } else {
-        machine.run(args.step.saturating_add(1), &mut preimages).map_err(run_failure)?;
+        machine
+            .run(args.step.saturating_add(1), &mut preimages)
+            .map_err(run_failure)?;
         machine.state_root()
     };
 
@@ -368,15 +381,23 @@ impl Folder {
         let fail = |path: &Path, cause: String| Failure::new(format!("{}: {cause}", path.display()), next);
         let entries = std::fs::read_dir(directory).map_err(|e| fail(directory, format!("cannot be read: {e}")))?;
         for entry in entries {
-            let path = entry.map_err(|e| fail(directory, format!("cannot be read: {e}")))?.path();
+            let path = entry
+                .map_err(|e| fail(directory, format!("cannot be read: {e}")))?
+                .path();
             if !path.is_file() {
                 continue;
             }
             let file = std::fs::File::open(&path).map_err(|e| fail(&path, format!("cannot be read: {e}")))?;
             let packed = path.extension().is_some_and(|e| e == "pack");
-            let limit = if packed { MAX_ELF } else { surety_machine::MAX_PREIMAGE_BYTES as u64 };
+            let limit = if packed {
+                MAX_ELF
+            } else {
+                surety_machine::MAX_PREIMAGE_BYTES as u64
+            };
             let mut bytes = Vec::new();
-            file.take(limit + 1).read_to_end(&mut bytes).map_err(|e| fail(&path, format!("cannot be read: {e}")))?;
+            file.take(limit + 1)
+                .read_to_end(&mut bytes)
+                .map_err(|e| fail(&path, format!("cannot be read: {e}")))?;
             if bytes.len() as u64 > limit {
                 // Something else that lies there; it cannot be a preimage.
                 continue;
@@ -395,7 +416,8 @@ impl Folder {
                     return Err(fail(&path, "ends within an entry".to_owned()));
                 };
                 let at = bytes.len() - tail.len() - data.len();
-                self.index.insert(keccak256(data), (place.clone(), at as u64, data.len()));
+                self.index
+                    .insert(keccak256(data), (place.clone(), at as u64, data.len()));
                 rest = tail;
             }
         }

@@ -29,7 +29,10 @@ pub async fn run(args: Command, ui: Ui) -> Result<(), Failure> {
         return Ok(());
     }
     let Some(path) = args.config else {
-        return Err(Failure::usage("no configuration", "give --config FILE; --example prints one"));
+        return Err(Failure::usage(
+            "no configuration",
+            "give --config FILE; --example prints one",
+        ));
     };
     let next = "correct the configuration; `surety node --example` shows every key";
     let config = Config::load(&path).map_err(|e| Failure::new(e, next))?;

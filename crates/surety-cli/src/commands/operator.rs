@@ -133,7 +133,10 @@ fn key(args: &Key, ui: Ui) -> Result<(), Failure> {
     })?;
     let password = password.lines().next().unwrap_or_default();
     if password.is_empty() {
-        return Err(Failure::new("the password is empty", "write a password into the first line of the file"));
+        return Err(Failure::new(
+            "the password is empty",
+            "write a password into the first line of the file",
+        ));
     }
     let signer = PrivateKeySigner::random();
     keys::create(&args.keystore, &signer, password)?;
@@ -149,13 +152,20 @@ async fn join(args: Join, ui: Ui) -> Result<(), Failure> {
     let actions = args.chain.actions(&args.key).await?;
     let contracts = args.chain.contracts().await?;
     let info = contracts.service(service).await?.ok_or_else(|| {
-        Failure::new(format!("service {service} is not registered"), "check the address, or `surety service register`")
+        Failure::new(
+            format!("service {service} is not registered"),
+            "check the address, or `surety service register`",
+        )
     })?;
     let operator_key = match &args.operator_keystore {
         None => args.key.open()?,
         Some(keystore) => {
             let password_file = args.operator_password_file.clone().or(args.key.password_file.clone());
-            KeyArgs { keystore: Some(keystore.clone()), password_file }.open()?
+            KeyArgs {
+                keystore: Some(keystore.clone()),
+                password_file,
+            }
+            .open()?
         }
     };
     let operator = operator_key.address();
@@ -167,7 +177,10 @@ async fn join(args: Join, ui: Ui) -> Result<(), Failure> {
         }
         Some((owner, _)) if owner != actions.sender().account() => {
             return Err(Failure::new(
-                format!("operator {operator} is owned by {owner}, not by {}", actions.sender().account()),
+                format!(
+                    "operator {operator} is owned by {owner}, not by {}",
+                    actions.sender().account()
+                ),
                 "use the owner's keystore",
             ));
         }
@@ -185,8 +198,16 @@ async fn join(args: Join, ui: Ui) -> Result<(), Failure> {
         let held = contracts.token_balance(actions.sender().account()).await?;
         if held < missing {
             return Err(Failure::new(
-                format!("{} holds {} of the bond token, needs {}", actions.sender().account(), show_amount(held), show_amount(missing)),
-                format!("get some of the token {}; on a development network anybody can mint it", contracts.deployment().token),
+                format!(
+                    "{} holds {} of the bond token, needs {}",
+                    actions.sender().account(),
+                    show_amount(held),
+                    show_amount(missing)
+                ),
+                format!(
+                    "get some of the token {}; on a development network anybody can mint it",
+                    contracts.deployment().token
+                ),
             ));
         }
         transactions.push(actions.deposit(service, operator, missing).await?.hash);
@@ -222,7 +243,10 @@ async fn withdraw(args: Of, ui: Ui) -> Result<(), Failure> {
     let contracts = args.chain.contracts().await?;
     let before = contracts.token_balance(actions.sender().account()).await?;
     let sent = actions.withdraw_bond(service, operator).await?;
-    let paid = contracts.token_balance(actions.sender().account()).await?.saturating_sub(before);
+    let paid = contracts
+        .token_balance(actions.sender().account())
+        .await?
+        .saturating_sub(before);
     ui.result(
         &format!("{} paid to {}", show_amount(paid), actions.sender().account()),
         &json!({"paid": paid.to_string(), "to": actions.sender().account(), "transaction": sent.hash}),
@@ -245,13 +269,19 @@ async fn status(args: Status, ui: Ui) -> Result<(), Failure> {
     let service = args.chain.service(&args.service)?.address;
     let contracts = args.chain.contracts().await?;
     if contracts.service(service).await?.is_none() {
-        return Err(Failure::new(format!("service {service} is not registered"), "check the address and --deployment"));
+        return Err(Failure::new(
+            format!("service {service} is not registered"),
+            "check the address and --deployment",
+        ));
     }
     let operators = match args.operator {
         Some(operator) => vec![contracts.operator(service, operator).await?],
         None => contracts.operators(service, MAX_LISTED).await?,
     };
-    let limits = Limits { timeout: std::time::Duration::from_secs(5), ..Limits::default() };
+    let limits = Limits {
+        timeout: std::time::Duration::from_secs(5),
+        ..Limits::default()
+    };
     let mut lines = Vec::new();
     let mut values = Vec::new();
     for operator in &operators {
@@ -291,11 +321,19 @@ fn operator_line(o: &OperatorInfo) -> String {
         (true, None) => "bonded".to_owned(),
         (false, None) => "NOT bonded".to_owned(),
     };
-    let locks = if o.locks > 0 { format!(", in {} disputes", o.locks) } else { String::new() };
+    let locks = if o.locks > 0 {
+        format!(", in {} disputes", o.locks)
+    } else {
+        String::new()
+    };
     format!(
         "{}  {}  bond {}  reward {}  {standing}{locks}",
         o.operator,
-        if o.endpoint.is_empty() { "(no endpoint)" } else { &o.endpoint },
+        if o.endpoint.is_empty() {
+            "(no endpoint)"
+        } else {
+            &o.endpoint
+        },
         show_amount(o.bond),
         show_amount(o.reward)
     )

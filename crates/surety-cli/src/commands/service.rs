@@ -24,7 +24,10 @@ const TEMPLATE: &[(&str, &str)] = &[
     (FILE, include_str!("../template/service.toml")),
     ("program.c", include_str!("../template/program.c")),
     ("contract.sol", include_str!("../template/contract.sol")),
-    ("surety/surety.h", include_str!("../../../surety-guest/include/surety.h")),
+    (
+        "surety/surety.h",
+        include_str!("../../../surety-guest/include/surety.h"),
+    ),
     ("surety/surety.c", include_str!("../../../surety-guest/c/surety.c")),
     ("surety/surety.ld", include_str!("../../../surety-guest/surety.ld")),
 ];
@@ -107,7 +110,10 @@ fn init(args: &Init, ui: Ui) -> Result<(), Failure> {
     }
     let dir = args.dir.clone().unwrap_or_else(|| args.name.clone().into());
     if dir.join(FILE).exists() {
-        return Err(Failure::new(format!("{} is a service already", dir.display()), "choose another --dir"));
+        return Err(Failure::new(
+            format!("{} is a service already", dir.display()),
+            "choose another --dir",
+        ));
     }
     let contract: String = args
         .name
@@ -118,7 +124,11 @@ fn init(args: &Init, ui: Ui) -> Result<(), Failure> {
         })
         .collect();
     // A contract's name cannot begin with a digit.
-    let contract = if contract.starts_with(|c: char| c.is_ascii_digit()) { format!("S{contract}") } else { contract };
+    let contract = if contract.starts_with(|c: char| c.is_ascii_digit()) {
+        format!("S{contract}")
+    } else {
+        contract
+    };
     for (name, text) in TEMPLATE {
         let path = dir.join(name);
         let text = if name.starts_with("surety/") {
@@ -128,13 +138,21 @@ fn init(args: &Init, ui: Ui) -> Result<(), Failure> {
         };
         write(&path, &text)?;
     }
-    ui.result(&format!("{}", dir.display()), &json!({"dir": dir, "files": TEMPLATE.iter().map(|(n, _)| n).collect::<Vec<_>>()}));
+    ui.result(
+        &format!("{}", dir.display()),
+        &json!({"dir": dir, "files": TEMPLATE.iter().map(|(n, _)| n).collect::<Vec<_>>()}),
+    );
     ui.note(&format!("next: cd {} && surety service build", dir.display()));
     Ok(())
 }
 
 fn write(path: &Path, text: &str) -> Result<(), Failure> {
-    let fail = |e: std::io::Error| Failure::new(format!("{} cannot be written: {e}", path.display()), "choose another --dir");
+    let fail = |e: std::io::Error| {
+        Failure::new(
+            format!("{} cannot be written: {e}", path.display()),
+            "choose another --dir",
+        )
+    };
     if let Some(parent) = path.parent() {
         std::fs::create_dir_all(parent).map_err(fail)?;
     }
@@ -196,7 +214,9 @@ async fn register(args: Register, ui: Ui) -> Result<(), Failure> {
             })?;
             let code = manifest::creation_code(&args.dir.join(artifact))?;
             ui.note("deploying the service's contract");
-            deploy::deploy_service(actions.sender(), contracts.deployment(), &code, owner).await?.0
+            deploy::deploy_service(actions.sender(), contracts.deployment(), &code, owner)
+                .await?
+                .0
         }
     };
     let methods: Vec<([u8; 4], B256)> = loaded
@@ -219,7 +239,9 @@ async fn register(args: Register, ui: Ui) -> Result<(), Failure> {
             transactions.push(actions.register_service(&registration).await?.hash);
         }
         Some(info) => {
-            ui.note(&format!("{service} is registered; bringing manifest and programs up to date"));
+            ui.note(&format!(
+                "{service} is registered; bringing manifest and programs up to date"
+            ));
             for (selector, program) in methods {
                 if contracts.program_of(service, selector).await? != Some(program) {
                     transactions.push(actions.set_program(service, selector, program).await?.hash);
@@ -244,12 +266,26 @@ async fn register(args: Register, ui: Ui) -> Result<(), Failure> {
 /// no failure.
 fn remember(chain: &ChainArgs, loaded: &manifest::Loaded, service: Address, ui: Ui) {
     let mut known = chain.services();
-    let methods = loaded.manifest.programs.iter().flat_map(|p| p.methods.clone()).collect();
-    known.insert(loaded.manifest.name.clone(), KnownService { address: service, methods });
+    let methods = loaded
+        .manifest
+        .programs
+        .iter()
+        .flat_map(|p| p.methods.clone())
+        .collect();
+    known.insert(
+        loaded.manifest.name.clone(),
+        KnownService {
+            address: service,
+            methods,
+        },
+    );
     let path = services_file(&chain.deployment);
     let text = serde_json::to_string_pretty(&known).unwrap_or_default();
     if let Err(e) = std::fs::write(&path, text + "\n") {
-        ui.note(&format!("note: the name was not kept in {} ({e}); use the address", path.display()));
+        ui.note(&format!(
+            "note: the name was not kept in {} ({e}); use the address",
+            path.display()
+        ));
     }
 }
 
@@ -258,12 +294,18 @@ async fn show(args: Show, ui: Ui) -> Result<(), Failure> {
     let contracts = args.chain.contracts().await?;
     let service = known.address;
     let info = contracts.service(service).await?.ok_or_else(|| {
-        Failure::new(format!("service {service} is not registered"), "check the address and --deployment")
+        Failure::new(
+            format!("service {service} is not registered"),
+            "check the address and --deployment",
+        )
     })?;
     let mut methods = Vec::new();
     for signature in &known.methods {
         let method = abi::method(signature)?;
-        methods.push((signature.clone(), contracts.program_of(service, method.selector().0).await?));
+        methods.push((
+            signature.clone(),
+            contracts.program_of(service, method.selector().0).await?,
+        ));
     }
     let operators = contracts.operators(service, 1_000).await?;
     let bonded = operators.iter().filter(|o| o.bonded).count();
@@ -276,7 +318,10 @@ async fn show(args: Show, ui: Ui) -> Result<(), Failure> {
         format!("operators   {bonded} bonded of {}", operators.len()),
     ];
     for (signature, program) in &methods {
-        text.push(format!("method      {signature}  {}", program.map(|p| p.to_string()).unwrap_or("none".to_owned())));
+        text.push(format!(
+            "method      {signature}  {}",
+            program.map(|p| p.to_string()).unwrap_or("none".to_owned())
+        ));
     }
     let mut differences = Vec::new();
     if let Some(dir) = &args.dir {
