@@ -35,7 +35,12 @@ pub fn repository() -> PathBuf {
 pub fn binary(name: &str) -> Result<PathBuf> {
     let here = std::env::current_exe()?;
     // Tests run from `deps`, binaries from the folder above it.
-    let found = here.ancestors().skip(1).take(2).map(|folder| folder.join(name)).find(|path| path.is_file());
+    let found = here
+        .ancestors()
+        .skip(1)
+        .take(2)
+        .map(|folder| folder.join(name))
+        .find(|path| path.is_file());
     found.with_context(|| format!("{name} is not built; run `cargo build --workspace --bins`"))
 }
 
@@ -149,8 +154,11 @@ impl Devnet {
     /// Starts a chain, deploys the contracts, registers `explorer`, and lets the operators join. No node runs yet.
     pub async fn start(config: &DevnetConfig) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("surety-devnet-").tempdir()?;
-        let parameters =
-            DeployParameters { clock: config.clock, join_window: config.join_window, ..DeployParameters::DEV };
+        let parameters = DeployParameters {
+            clock: config.clock,
+            join_window: config.join_window,
+            ..DeployParameters::DEV
+        };
         let leave_delay = parameters.leave_delay.max(parameters.longest_dispute() + 1);
         let dev_config = DevConfig {
             dir: folder.path().to_owned(),
@@ -160,17 +168,30 @@ impl Devnet {
             block_time: Some(1),
             preimages: vec![config.preimages.clone()],
             ethereum: Vec::new(),
-            parameters: DeployParameters { leave_delay, ..parameters },
+            parameters: DeployParameters {
+                leave_delay,
+                ..parameters
+            },
             nodes: false,
         };
-        let net = dev::Devnet::start(&dev_config, |_| {}).await.map_err(|e| anyhow!("the network does not start: {e:?}"))?;
+        let net = dev::Devnet::start(&dev_config, |_| {})
+            .await
+            .map_err(|e| anyhow!("the network does not start: {e:?}"))?;
         let mut operators = Vec::new();
+        let urls: Vec<String> = net.operators.iter().map(|o| o.endpoint.clone()).collect();
         for one in net.operators {
             let mut node = Config::load(&one.config)?;
+            // Who joins a dispute about a question it was not asked gets the input from who was.
+            node.preimages.peers = urls.iter().filter(|url| **url != one.endpoint).cloned().collect();
             (config.adjust)(&mut node);
             fs::write(&one.config, node.to_toml().map_err(|e| anyhow!("{e}"))?)?;
             let listen = node.services.first().context("the node serves nothing")?.listen;
-            operators.push(Operator { key: one.key, config: one.config, listen, process: None });
+            operators.push(Operator {
+                key: one.key,
+                config: one.config,
+                listen,
+                process: None,
+            });
         }
         Ok(Self {
             operators,
@@ -187,7 +208,10 @@ impl Devnet {
     pub async fn start_node(&mut self, index: usize, behaviour: Behaviour) -> Result<()> {
         let operator = self.operators.get_mut(index).context("no such operator")?;
         operator.kill();
-        let log = fs::OpenOptions::new().create(true).append(true).open(operator.log_file())?;
+        let log = fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(operator.log_file())?;
         let config = operator.config.clone();
         let mut command = match behaviour {
             Behaviour::Honest => {
@@ -215,7 +239,11 @@ impl Devnet {
             if tokio::net::TcpStream::connect(operator.listen).await.is_ok() && rpc.chain_id().await.is_ok() {
                 return Ok(());
             }
-            ensure!(Instant::now() < deadline, "the node of operator {index} does not answer:\n{}", operator.log());
+            ensure!(
+                Instant::now() < deadline,
+                "the node of operator {index} does not answer:\n{}",
+                operator.log()
+            );
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
@@ -225,13 +253,18 @@ impl Devnet {
         let index = self.next_user.get();
         self.next_user.set(index + 1);
         let key = dev_key(index)?;
-        self.anvil.fund(&self.rpc, key.address(), U256::from(10).pow(U256::from(20))).await?;
+        self.anvil
+            .fund(&self.rpc, key.address(), U256::from(10).pow(U256::from(20)))
+            .await?;
         Ok(key)
     }
 
     /// Actions of an account.
     pub async fn actions(&self, key: &PrivateKeySigner) -> Result<Actions> {
-        Ok(Actions::new(Sender::new(self.rpc.clone(), key.clone()).await?, self.deployment.clone()))
+        Ok(Actions::new(
+            Sender::new(self.rpc.clone(), key.clone()).await?,
+            self.deployment.clone(),
+        ))
     }
 
     /// Reads of the contracts.

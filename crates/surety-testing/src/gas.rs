@@ -44,10 +44,20 @@ pub async fn spent(rpc: &Rpc, deployment: &Deployment, from: u64, to: u64) -> Re
     ]);
     let mut all = Vec::new();
     for number in from..=to {
-        let block = rpc.provider().get_block_by_number(number.into()).full().await?.context("a block is gone")?;
+        let block = rpc
+            .provider()
+            .get_block_by_number(number.into())
+            .full()
+            .await?
+            .context("a block is gone")?;
         for transaction in block.transactions.txns() {
-            let ours = transaction.to().is_some_and(|to| to == deployment.disputes || to == deployment.preimages);
-            let kind = transaction.input().first_chunk().and_then(|selector: &[u8; 4]| kinds.get(selector));
+            let ours = transaction
+                .to()
+                .is_some_and(|to| to == deployment.disputes || to == deployment.preimages);
+            let kind = transaction
+                .input()
+                .first_chunk()
+                .and_then(|selector: &[u8; 4]| kinds.get(selector));
             let (true, Some(kind)) = (ours, kind) else { continue };
             let hash = *transaction.inner.tx_hash();
             let receipt = rpc.receipt(hash).await?.context("a receipt is gone")?;
@@ -68,7 +78,11 @@ pub async fn spent(rpc: &Rpc, deployment: &Deployment, from: u64, to: u64) -> Re
 pub async fn deployments(rpc: &Rpc, to: u64) -> Result<Vec<u64>> {
     let mut all = Vec::new();
     for number in 0..=to {
-        let block = rpc.provider().get_block_by_number(number.into()).await?.context("a block is gone")?;
+        let block = rpc
+            .provider()
+            .get_block_by_number(number.into())
+            .await?
+            .context("a block is gone")?;
         for hash in block.transactions.hashes() {
             let receipt = rpc.receipt(hash).await?.context("a receipt is gone")?;
             if receipt.contract_address.is_some() {

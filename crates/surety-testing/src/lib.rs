@@ -4,3 +4,4 @@
 pub mod devnet;
 pub mod gas;
 pub mod lie;
+pub mod scenario;

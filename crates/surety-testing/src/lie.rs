@@ -68,7 +68,9 @@ impl FromStr for Lie {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let bad = || {
-            format!("{text:?} is no lie, expected output, register:STEP:REGISTER:XOR, memory:STEP:ADDRESS:XOR or jump:STEP:PC")
+            format!(
+                "{text:?} is no lie, expected output, register:STEP:REGISTER:XOR, memory:STEP:ADDRESS:XOR or jump:STEP:PC"
+            )
         };
         let parts: Vec<&str> = text.split(':').collect();
         fn number<T: FromStr>(text: &str, bad: impl Fn() -> String) -> Result<T, String> {
@@ -81,12 +83,21 @@ impl FromStr for Lie {
                 if !(1..32).contains(&register) {
                     return Err(bad());
                 }
-                Ok(Self::Register { at: number(at, bad)?, register, xor: number(xor, bad)? })
+                Ok(Self::Register {
+                    at: number(at, bad)?,
+                    register,
+                    xor: number(xor, bad)?,
+                })
             }
-            ["memory", at, address, xor] => {
-                Ok(Self::Memory { at: number(at, bad)?, address: number(address, bad)?, xor: number(xor, bad)? })
-            }
-            ["jump", at, pc] => Ok(Self::Jump { at: number(at, bad)?, pc: number(pc, bad)? }),
+            ["memory", at, address, xor] => Ok(Self::Memory {
+                at: number(at, bad)?,
+                address: number(address, bad)?,
+                xor: number(xor, bad)?,
+            }),
+            ["jump", at, pc] => Ok(Self::Jump {
+                at: number(at, bad)?,
+                pc: number(pc, bad)?,
+            }),
             _ => Err(bad()),
         }
     }
@@ -150,12 +161,7 @@ fn flip(machine: &mut Machine, address: u32, xor: u8) {
     }
 }
 
-fn advance(
-    machine: &mut Machine,
-    until: u64,
-    preimages: &mut dyn Preimages,
-    stop: &Stop,
-) -> Result<(), RunFailure> {
+fn advance(machine: &mut Machine, until: u64, preimages: &mut dyn Preimages, stop: &Stop) -> Result<(), RunFailure> {
     while machine.status() == MachineStatus::Running && machine.steps() < until {
         stop.check()?;
         let slice = until.min(machine.steps().saturating_add(SLICE));
@@ -178,7 +184,12 @@ fn first_write(
     machine.set_output_limit(Some(usize::MAX));
     loop {
         let before = machine.checkpoint();
-        advance(&mut machine, before.steps().saturating_add(slice).min(budget), preimages, stop)?;
+        advance(
+            &mut machine,
+            before.steps().saturating_add(slice).min(budget),
+            preimages,
+            stop,
+        )?;
         if !machine.output().is_empty() {
             if slice == 1 {
                 return Ok(Some(before.steps()));
@@ -228,7 +239,10 @@ impl Executor for LyingExecutor {
         // The honest run finds the same preimages, and keeps them for the others.
         let honest = MachineExecutor.execute(job, preimages, stop)?;
         let budget = job.statement.budget.steps();
-        let mut recorder = Recorder { source: preimages, seen: MemoryPreimages::default() };
+        let mut recorder = Recorder {
+            source: preimages,
+            seen: MemoryPreimages::default(),
+        };
         let fresh = || Machine::new(&job.program, job.statement.input.0.0);
         let wrong = self.lie.step(fresh(), budget, &mut recorder, stop)?;
         let mut machine = fresh();
@@ -236,18 +250,27 @@ impl Executor for LyingExecutor {
         self.lie.advance(&mut machine, wrong, budget, &mut recorder, stop)?;
         let outcome = machine.outcome();
         let lengths = machine.chunk_lengths().iter().map(|n| u64::from(*n));
-        let output = Output::with_chunks(machine.output().to_vec(), lengths)
-            .map_err(|e| RunFailure::Internal(e.to_string()))?;
+        let output =
+            Output::with_chunks(machine.output().to_vec(), lengths).map_err(|e| RunFailure::Internal(e.to_string()))?;
         let status = match outcome.status {
             MachineStatus::Running => Status::OutOfSteps,
             MachineStatus::Halted => Status::Halted,
             MachineStatus::Trapped => Status::Trapped,
         };
-        let outcome = Outcome { status, exit: outcome.exit, output_root: outcome.output_root.into() };
+        let outcome = Outcome {
+            status,
+            exit: outcome.exit,
+            output_root: outcome.output_root.into(),
+        };
         if let Ok(mut stories) = self.stories.0.lock() {
             stories.insert(job.statement.id(), (job.program.clone(), recorder.seen));
         }
-        Ok(Run { outcome, output, steps: machine.steps(), preimages: honest.preimages })
+        Ok(Run {
+            outcome,
+            output,
+            steps: machine.steps(),
+            preimages: honest.preimages,
+        })
     }
 }
 
@@ -264,7 +287,9 @@ pub struct LyingTracer {
 impl Tracer for LyingTracer {
     fn values(&self, statement: &Statement, positions: &[u64], stop: &Stop) -> Result<Vec<B256>, RunFailure> {
         let story = self.stories.0.lock().ok().and_then(|s| s.get(&statement.id()).cloned());
-        let Some((program, mut preimages)) = story else { return self.honest.values(statement, positions, stop) };
+        let Some((program, mut preimages)) = story else {
+            return self.honest.values(statement, positions, stop);
+        };
         let fresh = || {
             let mut machine = Machine::new(&program, statement.input.0.0);
             machine.set_output_limit(None);
@@ -300,13 +325,28 @@ mod tests {
     fn a_lie_reads_as_it_is_written() {
         for lie in [
             Lie::Output,
-            Lie::Register { at: 7, register: 31, xor: 1 },
-            Lie::Memory { at: 7, address: 4096, xor: 255 },
+            Lie::Register {
+                at: 7,
+                register: 31,
+                xor: 1,
+            },
+            Lie::Memory {
+                at: 7,
+                address: 4096,
+                xor: 255,
+            },
             Lie::Jump { at: 0, pc: 8 },
         ] {
             assert_eq!(lie.to_string().parse(), Ok(lie));
         }
-        for text in ["", "truth", "register:1:0:1", "register:1:32:1", "memory:1:1:256", "jump:1"] {
+        for text in [
+            "",
+            "truth",
+            "register:1:0:1",
+            "register:1:32:1",
+            "memory:1:1:256",
+            "jump:1",
+        ] {
             assert!(text.parse::<Lie>().is_err(), "{text}");
         }
     }

@@ -1,18 +1,17 @@
 //! `make demo`: a real question, three providers, one of them starts to lie, and the chain finds out.
 //! Tells every stage in a line, writes the figures to `target/demo.json`, and fails if anything came out otherwise.
 
-#![allow(clippy::print_stdout, reason = "this program's purpose is to tell a story on standard output")]
+#![allow(
+    clippy::print_stdout,
+    reason = "this program's purpose is to tell a story on standard output"
+)]
 
 use std::{
     collections::BTreeMap,
     time::{Duration, Instant},
 };
 
-use alloy::{
-    primitives::{Address, B256, Bytes, U256, address, utils::format_ether},
-    sol,
-    sol_types::SolCall,
-};
+use alloy::primitives::{Address, B256, U256, utils::format_ether};
 use anyhow::{Context, Result, bail, ensure};
 use rand::SeedableRng;
 use serde_json::json;
@@ -23,14 +22,9 @@ use surety_testing::{
     devnet::{Behaviour, Devnet, DevnetConfig, repository},
     gas::{Spent, deployments, spent},
     lie::Lie,
+    scenario::{BLOCK, question},
 };
 
-sol! {
-    function balanceOf(bytes32 blockHash, address account) external returns (uint256);
-}
-
-/// The deposit contract.
-const DEPOSIT: Address = address!("0x00000000219ab540356cBB839Cbe05303d7705Fa");
 /// How long the nodes may take for the whole dispute.
 const PATIENCE: Duration = Duration::from_secs(240);
 
@@ -42,7 +36,11 @@ struct Story {
 impl Story {
     fn tell(&mut self, line: &str) {
         self.stage += 1;
-        println!("{:>2}. [{:>5.1} s] {line}", self.stage, self.start.elapsed().as_secs_f64());
+        println!(
+            "{:>2}. [{:>5.1} s] {line}",
+            self.stage,
+            self.start.elapsed().as_secs_f64()
+        );
     }
 }
 
@@ -52,7 +50,10 @@ async fn main() -> Result<()> {
         .with_env_filter(std::env::var("RUST_LOG").unwrap_or_else(|_| "error".into()))
         .with_writer(std::io::stderr)
         .init();
-    let mut story = Story { start: Instant::now(), stage: 0 };
+    let mut story = Story {
+        start: Instant::now(),
+        stage: 0,
+    };
     let mut net = Devnet::start(&DevnetConfig::default()).await?;
     let outcome = play(&mut story, &mut net).await;
     if outcome.is_err() {
@@ -61,13 +62,20 @@ async fn main() -> Result<()> {
     outcome
 }
 
-#[allow(clippy::print_stderr, reason = "what the nodes logged helps whoever sees the demo fail")]
+#[allow(
+    clippy::print_stderr,
+    reason = "what the nodes logged helps whoever sees the demo fail"
+)]
 fn eprintln_logs(net: &Devnet) {
     eprintln!("{}", net.logs());
 }
 
 async fn play(story: &mut Story, net: &mut Devnet) -> Result<()> {
     let (block_hash, expected) = real_balance()?;
+    ensure!(
+        block_hash == BLOCK,
+        "testdata/mainnet holds block {block_hash}, expected {BLOCK}"
+    );
     let deploy_gas = deployments(&net.rpc, net.rpc.latest().await?.header.number).await?;
     let deployed: u64 = deploy_gas.iter().sum();
     story.tell(&format!(
@@ -77,26 +85,41 @@ async fn play(story: &mut Story, net: &mut Devnet) -> Result<()> {
     for index in 0..net.operators.len() {
         net.start_node(index, Behaviour::Honest).await?;
     }
-    let names: BTreeMap<Address, char> =
-        net.operators.iter().zip('A'..='Z').map(|(operator, name)| (operator.address(), name)).collect();
+    let names: BTreeMap<Address, char> = net
+        .operators
+        .iter()
+        .zip('A'..='Z')
+        .map(|(operator, name)| (operator.address(), name))
+        .collect();
     let bonds = balances(net, &names).await?;
     story.tell("Three providers, A, B and C, have put up a bond of 32 tokens each and serve it.");
 
     let (user, client) = (net.user().await?, net.client());
-    let data: Bytes = balanceOfCall { blockHash: block_hash, account: DEPOSIT }.abi_encode().into();
+    let data = question();
     let providers = client.providers(net.service).await?;
     let budget = client.estimate(net.service, user.address(), &data, &providers).await?;
     let mut rng = rand::rngs::StdRng::seed_from_u64(21_925_176);
-    let everybody = Policy { k: 3, ..Policy::default() };
+    let everybody = Policy {
+        k: 3,
+        ..Policy::default()
+    };
 
     let before = net.rpc.latest().await?.header.number;
-    let question = client.question(&user, net.service, data.clone(), budget, 0).await?;
+    let asking = client.question(&user, net.service, data.clone(), budget, 0).await?;
     let asked = Instant::now();
-    let called = client.ask(question, &everybody, &mut rng).await?;
-    let Verdict::Agreed(answer) = &called.verdict else { bail!("the honest providers do not agree: {:#?}", called.reports) };
+    let called = client.ask(asking, &everybody, &mut rng).await?;
+    let Verdict::Agreed(answer) = &called.verdict else {
+        bail!("the honest providers do not agree: {:#?}", called.reports)
+    };
     let balance = U256::from_be_slice(answer.output.bytes());
     ensure!(balance == expected, "the balance is {balance}, expected {expected}");
-    let agreed = spent(&net.rpc, &net.deployment, before + 1, net.rpc.latest().await?.header.number).await?;
+    let agreed = spent(
+        &net.rpc,
+        &net.deployment,
+        before + 1,
+        net.rpc.latest().await?.header.number,
+    )
+    .await?;
     ensure!(agreed.is_empty(), "agreeing cost transactions: {agreed:?}");
     story.tell(&format!(
         "A client asks all three: what did the deposit contract hold in Ethereum block 21925176? All three prove it from \
@@ -114,13 +137,24 @@ async fn play(story: &mut Story, net: &mut Devnet) -> Result<()> {
     net.start_node(liar, Behaviour::Lying(Lie::Output)).await?;
     story.tell("Provider B is taken over: from now on it flips a bit of its answers, and defends them.");
 
-    let question = client.question(&user, net.service, data, budget, 1).await?;
-    let called = client.ask(question, &everybody, &mut rng).await?;
-    let Verdict::Differ(evidence) = called.verdict else { bail!("the lie went unnoticed: {:?}", called.reports.iter().map(|r| r.outcome.as_ref().map(|a| a.result)).collect::<Vec<_>>()) };
+    let asking = client.question(&user, net.service, data, budget, 1).await?;
+    let called = client.ask(asking, &everybody, &mut rng).await?;
+    let Verdict::Differ(evidence) = called.verdict else {
+        bail!(
+            "the lie went unnoticed: {:?}",
+            called
+                .reports
+                .iter()
+                .map(|r| r.outcome.as_ref().map(|a| a.result))
+                .collect::<Vec<_>>()
+        )
+    };
     let mut evidence = *evidence;
     let lied = net.operators[liar].address();
     let liar_first = u8::from(levels % 2 == 0);
-    evidence.answers.sort_by_key(|answer| u8::from(answer.operator == lied) ^ u8::from(liar_first == 0));
+    evidence
+        .answers
+        .sort_by_key(|answer| u8::from(answer.operator == lied) ^ u8::from(liar_first == 0));
     let told: Vec<String> = evidence
         .answers
         .iter()
@@ -129,7 +163,10 @@ async fn play(story: &mut Story, net: &mut Devnet) -> Result<()> {
             format!("{name}: {} wei", U256::from_be_slice(a.output.bytes()))
         })
         .collect();
-    story.tell(&format!("The client asks again, and now the answers differ. {}. Each is signed.", told.join("; ")));
+    story.tell(&format!(
+        "The client asks again, and now the answers differ. {}. Each is signed.",
+        told.join("; ")
+    ));
 
     let actions = net.actions(&user).await?;
     let credit_before = net.contracts().credit(user.address()).await?;
@@ -148,14 +185,26 @@ async fn play(story: &mut Story, net: &mut Devnet) -> Result<()> {
             tell_move(story, one, &names);
         }
         seen = all.len();
-        let info = net.contracts().dispute(opened.dispute).await?.context("the dispute is gone")?;
+        let info = net
+            .contracts()
+            .dispute(opened.dispute)
+            .await?
+            .context("the dispute is gone")?;
         if let Some(settled) = info.settled {
             break settled;
         }
-        ensure!(started.elapsed() < PATIENCE, "the dispute is not over after {PATIENCE:?}");
+        ensure!(
+            started.elapsed() < PATIENCE,
+            "the dispute is not over after {PATIENCE:?}"
+        );
         tokio::time::sleep(Duration::from_millis(300)).await;
     };
-    let truth = evidence.answers.iter().find(|a| a.operator != lied).map(|a| a.result).context("no honest answer")?;
+    let truth = evidence
+        .answers
+        .iter()
+        .find(|a| a.operator != lied)
+        .map(|a| a.result)
+        .context("no honest answer")?;
     ensure!(settled.0 == truth.0, "the dispute left {}, expected {truth}", settled.0);
 
     let transactions = spent(&net.rpc, &net.deployment, from, net.rpc.latest().await?.header.number).await?;
@@ -189,7 +238,10 @@ async fn play(story: &mut Story, net: &mut Devnet) -> Result<()> {
     let gas_total: u64 = transactions.iter().map(|t| t.gas).sum();
     let step_max = by_kind.get("step").and_then(|g| g.iter().max()).copied().unwrap_or(0);
     ensure!(step_max > 0, "the dispute ended without a step on-chain");
-    ensure!(liar_slashed && !honest_slashed && user_made_whole, "the wrong ones paid: {bonds:?} -> {after:?}, user {paid}");
+    ensure!(
+        liar_slashed && !honest_slashed && user_made_whole,
+        "the wrong ones paid: {bonds:?} -> {after:?}, user {paid}"
+    );
     let seconds = story.start.elapsed().as_secs_f64();
     story.tell(&format!(
         "{moves} moves, {gas_total} gas in all, {step_max} for the one instruction that Ethereum executed. Done in {seconds:.0} s."
@@ -198,7 +250,10 @@ async fn play(story: &mut Story, net: &mut Devnet) -> Result<()> {
     let money = |all: &BTreeMap<char, (U256, U256)>| -> serde_json::Map<String, serde_json::Value> {
         all.iter()
             .map(|(name, (bond, reward))| {
-                (name.to_string(), json!({"bond": bond.to_string(), "reward": reward.to_string()}))
+                (
+                    name.to_string(),
+                    json!({"bond": bond.to_string(), "reward": reward.to_string()}),
+                )
             })
             .collect()
     };
@@ -207,7 +262,10 @@ async fn play(story: &mut Story, net: &mut Devnet) -> Result<()> {
         .map(|(kind, gas)| {
             let sum: u64 = gas.iter().sum();
             let max = gas.iter().max().copied().unwrap_or(0);
-            ((*kind).to_owned(), json!({"count": gas.len(), "total": sum, "max": max}))
+            (
+                (*kind).to_owned(),
+                json!({"count": gas.len(), "total": sum, "max": max}),
+            )
         })
         .collect();
     let figures = json!({
@@ -244,10 +302,18 @@ fn tell_move(story: &mut Story, one: &Spent, names: &BTreeMap<Address, char>) {
     if !one.succeeded {
         return;
     }
-    let who = names.get(&one.from).map_or_else(|| "the client".to_owned(), ToString::to_string);
+    let who = names
+        .get(&one.from)
+        .map_or_else(|| "the client".to_owned(), ToString::to_string);
     let line = match one.kind {
-        "dissect" => format!("{who} picks the part it disagrees with and cuts it into 32 ({} gas).", one.gas),
-        "step" => format!("{who} has one instruction left, and lets Ethereum execute it: proved ({} gas).", one.gas),
+        "dissect" => format!(
+            "{who} picks the part it disagrees with and cuts it into 32 ({} gas).",
+            one.gas
+        ),
+        "step" => format!(
+            "{who} has one instruction left, and lets Ethereum execute it: proved ({} gas).",
+            one.gas
+        ),
         "show preimage" => format!("{who} shows the data that the instruction reads ({} gas).", one.gas),
         "expire" => format!("{who} points out that the other's clock ran out ({} gas).", one.gas),
         "join" => format!("{who} joins with its own signed answer ({} gas).", one.gas),
@@ -271,11 +337,16 @@ async fn balances(net: &Devnet, names: &BTreeMap<Address, char>) -> Result<BTree
 fn real_balance() -> Result<(B256, U256)> {
     let read = |name: &str| -> Result<serde_json::Value> {
         let path = repository().join("testdata/mainnet").join(name);
-        Ok(serde_json::from_str(&std::fs::read_to_string(&path).with_context(|| path.display().to_string())?)?)
+        Ok(serde_json::from_str(
+            &std::fs::read_to_string(&path).with_context(|| path.display().to_string())?,
+        )?)
     };
     let text = |value: &serde_json::Value, key: &str| -> Result<String> {
         let found = value.get(key).or_else(|| value.get("result").and_then(|r| r.get(key)));
-        Ok(found.and_then(|v| v.as_str()).with_context(|| format!("no {key}"))?.to_owned())
+        Ok(found
+            .and_then(|v| v.as_str())
+            .with_context(|| format!("no {key}"))?
+            .to_owned())
     };
     let (block, proof) = (read("block.json")?, read("proof.json")?);
     Ok((text(&block, "hash")?.parse()?, text(&proof, "balance")?.parse()?))

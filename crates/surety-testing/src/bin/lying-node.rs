@@ -28,7 +28,10 @@ async fn main() -> anyhow::Result<()> {
     config.player.defend = !arguments.silent;
     config.player.join = false;
     let (lie, stories) = (arguments.lie, Stories::default());
-    let executor = LyingExecutor { lie, stories: stories.clone() };
+    let executor = LyingExecutor {
+        lie,
+        stories: stories.clone(),
+    };
     let node = Node::builder(config)
         .executor(Arc::new(executor))
         .tracer(move |honest| Arc::new(LyingTracer { honest, lie, stories }))
