@@ -281,10 +281,10 @@ impl Contracts {
                     requester: claimed.requester,
                     result: claimed.result.into(),
                 });
-            } else if let Ok(settled) = IDisputes::Settled::decode_log(&log.inner) {
-                if let Some(dispute) = all.iter_mut().rev().find(|d| d.id.0 == settled.dispute) {
-                    dispute.settled = Some((settled.result, settled.slashed));
-                }
+            } else if let Ok(settled) = IDisputes::Settled::decode_log(&log.inner)
+                && let Some(dispute) = all.iter_mut().rev().find(|d| d.id.0 == settled.dispute)
+            {
+                dispute.settled = Some((settled.result, settled.slashed));
             }
         }
         for dispute in &mut all {

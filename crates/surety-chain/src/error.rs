@@ -241,10 +241,10 @@ impl fmt::Display for Revert {
         let Some(selector) = self.data.get(..4) else {
             return f.write_str("reverted without a reason");
         };
-        if let Some(text) = alloy::sol_types::Revert::abi_decode(&self.data).ok() {
+        if let Ok(text) = alloy::sol_types::Revert::abi_decode(&self.data) {
             return write!(f, "{}", text.reason);
         }
-        if let Some(panic) = alloy::sol_types::Panic::abi_decode(&self.data).ok() {
+        if let Ok(panic) = alloy::sol_types::Panic::abi_decode(&self.data) {
             return write!(f, "{panic}");
         }
         let Some(error) = artifacts::error_by_selector(selector) else {

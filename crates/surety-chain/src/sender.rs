@@ -3,7 +3,9 @@
 //! A call is simulated first, so that one that would revert is never paid for and comes back as a typed error. Then
 //! one transaction is signed for one nonce and its bytes are sent again and again until a receipt is seen: sending the
 //! same bytes twice is harmless. When it is stuck, a version with the same nonce and higher fees replaces it: at most
-//! one of the versions is ever included. When somebody else used the nonce, the call is simulated anew.
+//! one of the versions is ever included. When somebody else used the nonce, the call is simulated anew. (Two
+//! programs that send the same call from one account with the same nonce send one and the same transaction: each sees
+//! it done once. Within one [`Sender`] calls go one after the other.)
 
 use std::{
     sync::Arc,
@@ -233,11 +235,23 @@ impl Sender {
         let mut versions = vec![self.sign(&transaction)?];
         let mut version_since = start;
         self.offer(versions.last(), nonce).await?;
+        let mut taken = false;
         loop {
+            // Before the receipts, so that a count above the nonce without a receipt means another transaction's.
+            let count = self
+                .rpc
+                .ask("eth_getTransactionCount", None, || async {
+                    self.rpc.provider().get_transaction_count(account).await
+                })
+                .await?;
             for version in &versions {
                 if let Some(receipt) = self.rpc.receipt(version.hash).await? {
                     return self.included(call, receipt).await;
                 }
+            }
+            // Seen twice, for endpoints whose parts are not equally far.
+            if count > nonce && std::mem::replace(&mut taken, true) {
+                return Err(Error::NonceTaken { account, nonce });
             }
             if start.elapsed() >= self.config.give_up_after {
                 let hash = versions.last().map(|v| v.hash).unwrap_or_default();

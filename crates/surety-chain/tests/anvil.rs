@@ -259,6 +259,7 @@ async fn events_follow_a_reorganisation() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_senders_of_one_key_do_not_lose_a_transaction() {
+    // Different amounts: the same call with the same nonce would be one and the same transaction.
     let net = net(0).await;
     let one = Actions::new(net.deployer.clone(), net.deployment.clone());
     let other = Sender::with_config(net.rpc.clone(), dev_key(0).expect("key"), quick())
@@ -266,14 +267,13 @@ async fn two_senders_of_one_key_do_not_lose_a_transaction() {
         .expect("sender");
     let other = Actions::new(other, net.deployment.clone());
     let to = Address::repeat_byte(7);
-    let wei = U256::from(1);
     for _ in 0..4 {
-        let (a, b) = tokio::join!(one.mint(to, wei), other.mint(to, wei));
+        let (a, b) = tokio::join!(one.mint(to, U256::from(1)), other.mint(to, U256::from(2)));
         a.expect("one");
         b.expect("other");
     }
     let contracts = Contracts::new(net.rpc.clone(), net.deployment.clone());
-    assert_eq!(contracts.token_balance(to).await.expect("read"), U256::from(8));
+    assert_eq!(contracts.token_balance(to).await.expect("read"), U256::from(4 + 8));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

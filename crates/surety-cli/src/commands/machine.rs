@@ -279,7 +279,7 @@ fn prove(args: &Prove, ui: Ui) -> Result<(), Failure> {
     let ended = machine.status() != Status::Running;
     let instruction = match (ended, program.instructions().get((pc / 4) as usize)) {
         (true, _) => "none: the machine has ended".to_owned(),
-        (false, Some(Some(i))) if pc % 4 == 0 => i.to_string(),
+        (false, Some(Some(i))) if pc.is_multiple_of(4) => i.to_string(),
         _ => "none".to_owned(),
     };
     let mut preimages = WithInput::new(&input, &mut directory);
