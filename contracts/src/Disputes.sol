@@ -467,8 +467,9 @@ contract Disputes is IDisputes, EIP712 {
                 (loss.operator, loss.victim) = (claim.operator, claim.requester);
             }
         }
-        // Few operators, heavy penalty.
-        uint256 severity = count == 2 ? 10_000 : 20_000 / count;
+        // Few operators, heavy penalty. Only those eliminated count: co-signers of the right answer must not make a lie
+        // cheaper.
+        uint256 severity = lost <= 2 ? 10_000 : 20_000 / lost;
         uint256 slashed = staking.slash(service, losses, severity, survivors, opener, msg.sender);
         emit Settled(dispute, result, slashed);
     }

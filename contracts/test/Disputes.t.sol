@@ -658,9 +658,9 @@ contract DisputesTest is DisputeFixture {
         assertEq(v.liveBitmap, 10);
         assertFalse(v.matchRunning);
         settle(s, all);
-        assertEq(bondOf(0), BOND - BOND * 5000 / 10_000);
+        assertEq(bondOf(0), 0);
         assertEq(bondOf(1), BOND);
-        assertEq(bondOf(2), BOND - BOND * 5000 / 10_000);
+        assertEq(bondOf(2), 0);
         assertEq(bondOf(3), BOND);
         assertConserved();
     }

@@ -97,10 +97,9 @@ sol! {
         uint24 locks;
     }
 
-    struct Share {
-        address to;
-        bool reward;
-        uint16 bps;
+    struct Loss {
+        address operator;
+        address victim;
     }
 
     interface IStaking {
@@ -126,8 +125,7 @@ sol! {
         error NotLocked(address service, address operator);
         error NothingToWithdraw(address account);
         error NotModule(address caller);
-        error SharesTooLarge(uint256 bps);
-        error NoShares();
+        error SeverityTooLarge(uint256 bps, uint256 limit);
 
         function deposit(address service, address operator, uint256 amount) external;
 
@@ -141,11 +139,14 @@ sol! {
 
         function lock(address service, address[] calldata operators) external;
 
-        function unlock(address service, address[] calldata operators) external;
-
-        function slash(address service, address operator, uint256 bps, Share[] calldata shares)
-            external
-            returns (uint256 amount);
+        function slash(
+            address service,
+            Loss[] calldata losses,
+            uint256 severity,
+            address[] calldata winners,
+            address reporter,
+            address caller
+        ) external returns (uint256 slashed);
 
         function stakeOf(address service, address operator) external view returns (Stake memory);
 

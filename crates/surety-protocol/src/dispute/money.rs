@@ -6,13 +6,14 @@ use alloy_primitives::{Address, U256};
 
 const BASIS_POINTS: u64 = 10_000;
 
-/// What an eliminated claim loses of its bond in a dispute of `claims` claims, in basis points: all of it in one of
-/// two, less the more there are.
-pub const fn severity(claims: usize) -> u64 {
-    if claims <= 2 {
+/// What an eliminated claim loses of its bond when `losers` claims are eliminated, in basis points: all of it if there
+/// are one or two, less the more there are. Survivors do not count, so that co-signers of the right answer cannot make
+/// a lie cheaper.
+pub const fn severity(losers: usize) -> u64 {
+    if losers <= 2 {
         BASIS_POINTS
     } else {
-        2 * BASIS_POINTS / claims as u64
+        2 * BASIS_POINTS / losers as u64
     }
 }
 
@@ -63,9 +64,10 @@ impl Settlement {
     pub fn new(claims: &[Claim], opener: Address, settler: Address, bond: impl Fn(Address) -> U256) -> Self {
         let mut out = Self::default();
         let survivors = || claims.iter().filter(|c| c.live);
+        let losers = claims.iter().filter(|c| !c.live).count();
         let basis_points = |amount: U256, bp: u64| amount * U256::from(bp) / U256::from(BASIS_POINTS);
         for loser in claims.iter().filter(|c| !c.live) {
-            let amount = basis_points(bond(loser.detail.operator), severity(claims.len()));
+            let amount = basis_points(bond(loser.detail.operator), severity(losers));
             out.slashes.push(Slash {
                 operator: loser.detail.operator,
                 amount,
