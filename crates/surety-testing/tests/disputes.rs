@@ -16,8 +16,15 @@ const PATIENCE: Duration = Duration::from_secs(180);
 /// Lies at other places of a run of about 640,000 steps: a stack pointer that goes astray, a jump to nowhere, and a
 /// wrong byte of output.
 const LIES: [Lie; 3] = [
-    Lie::Register { at: 100_000, register: 2, xor: 1 << 30 },
-    Lie::Jump { at: 300_000, pc: 0xffff_fff0 },
+    Lie::Register {
+        at: 100_000,
+        register: 2,
+        xor: 1 << 30,
+    },
+    Lie::Jump {
+        at: 300_000,
+        pc: 0xffff_fff0,
+    },
     Lie::Output,
 ];
 

@@ -1,0 +1,11 @@
+# Benchmarks: ratios measured side by side, no tests. Their last results are in bench/results.
+.PHONY: bench bench-interpreter bench-dispute bench-provider
+bench: bench-interpreter bench-dispute bench-provider ## Run all benchmarks, write bench/results
+bench-interpreter: ## Speed of the interpreter
+	bench/machine/run
+bench-dispute: deps-demo ## Gas of a whole dispute over 2^40 steps, between real nodes
+	@$(CARGO) build --locked --quiet --package surety-cli --package surety-testing --bins
+	$(CARGO) run --locked --quiet --package surety-testing --bin bench-dispute
+bench-provider: deps-demo ## Latency and requests a second of a provider (release build)
+	@$(CARGO) build --locked --quiet --release --package surety-cli --package surety-testing --bins
+	target/release/bench-provider
