@@ -6,6 +6,6 @@ bench-interpreter: ## Speed of the interpreter
 bench-dispute: deps-demo ## Gas of a whole dispute over 2^40 steps, between real nodes
 	@$(CARGO) build --locked --quiet --package surety-cli --package surety-testing --bins
 	$(CARGO) run --locked --quiet --package surety-testing --bin bench-dispute
-bench-provider: deps-demo ## Latency and requests a second of a provider (release build)
-	@$(CARGO) build --locked --quiet --release --package surety-cli --package surety-testing --bins
-	target/release/bench-provider
+bench-provider: deps-demo ## Latency and requests a second of a provider
+	@$(CARGO) build --locked --quiet --package surety-cli --package surety-testing --bins
+	$(CARGO) run --locked --quiet --package surety-testing --bin bench-provider

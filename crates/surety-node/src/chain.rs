@@ -78,7 +78,10 @@ pub struct EthereumChain {
 impl EthereumChain {
     /// Reads and sends through `rpc`, as the sender's account.
     pub fn new(rpc: Rpc, sender: Sender, deployment: Deployment) -> Self {
-        Self { contracts: Contracts::new(rpc, deployment.clone()), actions: Actions::new(sender, deployment) }
+        Self {
+            contracts: Contracts::new(rpc, deployment.clone()),
+            actions: Actions::new(sender, deployment),
+        }
     }
 
     fn deployment(&self) -> &Deployment {
@@ -87,7 +90,11 @@ impl EthereumChain {
 }
 
 fn receipt(sent: surety_chain::Sent) -> Receipt {
-    Receipt { hash: sent.hash, gas: sent.gas, block: sent.block }
+    Receipt {
+        hash: sent.hash,
+        gas: sent.gas,
+        block: sent.block,
+    }
 }
 
 #[async_trait]
@@ -109,15 +116,28 @@ impl ChainClient for EthereumChain {
     }
 
     async fn clock(&self) -> Result<u64, Error> {
-        Ok(self.contracts.rpc().call(self.deployment().disputes, IDisputes::clockCall {}).await?.into())
+        Ok(self
+            .contracts
+            .rpc()
+            .call(self.deployment().disputes, IDisputes::clockCall {})
+            .await?
+            .into())
     }
 
     async fn responded(&self, service: Address, request: B256, operator: Address) -> Result<bool, Error> {
-        self.contracts.rpc().call(service, IService::respondedCall { request, operator }).await
+        self.contracts
+            .rpc()
+            .call(service, IService::respondedCall { request, operator })
+            .await
     }
 
     async fn is_shown(&self, hash: B256, offset: u32) -> Result<bool, Error> {
-        match self.contracts.rpc().call(self.deployment().preimages, IPreimages::wordCall { hash, offset }).await {
+        match self
+            .contracts
+            .rpc()
+            .call(self.deployment().preimages, IPreimages::wordCall { hash, offset })
+            .await
+        {
             Ok(_) => Ok(true),
             Err(Error::Reverted { .. }) => Ok(false),
             Err(e) => Err(e),
@@ -135,7 +155,11 @@ impl ChainClient for EthereumChain {
                 chunks: answer.output.chunks().map(Bytes::copy_from_slice).unwrap_or_default(),
             },
         };
-        self.actions.sender().send(answer.statement.service, &call).await.map(receipt)
+        self.actions
+            .sender()
+            .send(answer.statement.service, &call)
+            .await
+            .map(receipt)
     }
 
     async fn join(
@@ -145,7 +169,10 @@ impl ChainClient for EthereumChain {
         opener: Address,
         claims: &[ClaimDetail],
     ) -> Result<Receipt, Error> {
-        self.actions.join(statement, response, opener, claims).await.map(receipt)
+        self.actions
+            .join(statement, response, opener, claims)
+            .await
+            .map(receipt)
     }
 
     async fn dissect(&self, id: StatementId, head: B256, segment: u8, points: [B256; 31]) -> Result<Receipt, Error> {
@@ -160,7 +187,10 @@ impl ChainClient for EthereumChain {
         openings: Bytes,
         witness: Bytes,
     ) -> Result<Receipt, Error> {
-        self.actions.step(statement, head, segment, openings, witness).await.map(receipt)
+        self.actions
+            .step(statement, head, segment, openings, witness)
+            .await
+            .map(receipt)
     }
 
     async fn show(&self, data: Bytes, offsets: Vec<u32>) -> Result<Receipt, Error> {

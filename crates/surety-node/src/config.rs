@@ -271,13 +271,17 @@ pub struct MetricsConfig {
 impl Config {
     /// Reads and checks a `node.toml`. Relative paths become relative to the file's directory.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
-        let mut config = Self::parse(&text)
-            .map_err(|e| match e {
-                ConfigError::Parse { message, .. } => ConfigError::Parse { path: path.to_owned(), message },
-                e => e,
-            })?;
+        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
+        let mut config = Self::parse(&text).map_err(|e| match e {
+            ConfigError::Parse { message, .. } => ConfigError::Parse {
+                path: path.to_owned(),
+                message,
+            },
+            e => e,
+        })?;
         let base = path.parent().unwrap_or(Path::new("."));
         config.anchor(base);
         Ok(config)
@@ -285,16 +289,20 @@ impl Config {
 
     /// Parses and checks the text of a `node.toml`.
     pub fn parse(text: &str) -> Result<Self, ConfigError> {
-        let config: Self = toml::from_str(text)
-            .map_err(|e| ConfigError::Parse { path: "node.toml".into(), message: e.to_string() })?;
+        let config: Self = toml::from_str(text).map_err(|e| ConfigError::Parse {
+            path: "node.toml".into(),
+            message: e.to_string(),
+        })?;
         config.check()?;
         Ok(config)
     }
 
     /// The text of this configuration.
     pub fn to_toml(&self) -> Result<String, ConfigError> {
-        toml::to_string_pretty(self)
-            .map_err(|e| ConfigError::Parse { path: "node.toml".into(), message: e.to_string() })
+        toml::to_string_pretty(self).map_err(|e| ConfigError::Parse {
+            path: "node.toml".into(),
+            message: e.to_string(),
+        })
     }
 
     fn anchor(&mut self, base: &Path) {
@@ -356,7 +364,11 @@ impl Config {
                 return Err(bounds("service.address", s.address, "each service once".into()));
             }
             if s.listen.port() != 0 && self.services.iter().take(i).any(|t| t.listen == s.listen) {
-                return Err(bounds("service.listen", s.listen, "a port of its own for each service".into()));
+                return Err(bounds(
+                    "service.listen",
+                    s.listen,
+                    "a port of its own for each service".into(),
+                ));
             }
         }
         let urls = std::iter::once(("chain.rpc", &self.chain.rpc))
@@ -373,7 +385,11 @@ impl Config {
 }
 
 fn bounds(key: &str, found: impl ToString, expected: String) -> ConfigError {
-    ConfigError::Bounds { key: key.into(), found: found.to_string(), expected }
+    ConfigError::Bounds {
+        key: key.into(),
+        found: found.to_string(),
+        expected,
+    }
 }
 
 #[cfg(test)]
@@ -387,7 +403,12 @@ mod tests {
         assert_eq!(c.player, PlayerConfig::default());
         let d = PreimageConfig::default();
         assert_eq!(
-            (c.preimages.timeout_ms, c.preimages.max_answer_bytes, c.preimages.cache_bytes, c.preimages.max_indexed),
+            (
+                c.preimages.timeout_ms,
+                c.preimages.max_answer_bytes,
+                c.preimages.cache_bytes,
+                c.preimages.max_indexed
+            ),
             (d.timeout_ms, d.max_answer_bytes, d.cache_bytes, d.max_indexed)
         );
         assert_eq!(Config::parse(&c.to_toml().expect("writes")).expect("reads"), c);

@@ -46,7 +46,12 @@ impl RpcFeed {
     pub fn new(rpc: Rpc, addresses: Vec<Address>, from_block: u64) -> Self {
         let cursor = Cursor::from_block(from_block);
         let source = EventSource::new(rpc.clone(), addresses.clone(), EventConfig::default(), cursor);
-        Self { rpc, addresses, source, times: BTreeMap::new() }
+        Self {
+            rpc,
+            addresses,
+            source,
+            times: BTreeMap::new(),
+        }
     }
 }
 
@@ -54,8 +59,13 @@ impl RpcFeed {
 impl ChainFeed for RpcFeed {
     async fn poll(&mut self) -> Result<Vec<ChainEvent>, Error> {
         let events = self.source.poll().await?;
-        if let Some(to) = events.iter().find_map(|e| if let ChainEvent::Rollback { to } = e { Some(*to) } else { None })
-        {
+        if let Some(to) = events.iter().find_map(|e| {
+            if let ChainEvent::Rollback { to } = e {
+                Some(*to)
+            } else {
+                None
+            }
+        }) {
             self.times.split_off(&to.saturating_add(1));
         }
         Ok(events)
@@ -73,13 +83,11 @@ impl ChainFeed for RpcFeed {
         }
         let found = self.rpc.block(BlockNumberOrTag::Number(block)).await?;
         // Gone between the log and this: a reorganisation that the next poll will tell.
-        let time = found
-            .map(|b| b.header.timestamp)
-            .ok_or_else(|| Error::Unreachable {
-                url: self.rpc.url().to_owned(),
-                method: "eth_getBlockByNumber",
-                cause: format!("block {block} is gone"),
-            })?;
+        let time = found.map(|b| b.header.timestamp).ok_or_else(|| Error::Unreachable {
+            url: self.rpc.url().to_owned(),
+            method: "eth_getBlockByNumber",
+            cause: format!("block {block} is gone"),
+        })?;
         self.times.insert(block, time);
         while self.times.len() > MAX_TIMES {
             self.times.pop_first();
@@ -99,12 +107,20 @@ pub(crate) enum Decoded {
 
 /// Where a log is. `None` for a pending one.
 pub(crate) fn place(log: &Log, time: u64) -> Option<At> {
-    Some(At { block: log.block_number?, log: log.log_index?, time })
+    Some(At {
+        block: log.block_number?,
+        log: log.log_index?,
+        time,
+    })
 }
 
 /// Decodes a log of `Disputes` or of a service; `None` for others, and for what no contract of ours emits.
 pub(crate) fn decode(log: &Log, disputes: Address) -> Option<Decoded> {
-    if log.address() == disputes { dispute(&log.inner) } else { forced(&log.inner) }
+    if log.address() == disputes {
+        dispute(&log.inner)
+    } else {
+        forced(&log.inner)
+    }
 }
 
 fn dispute(log: &PrimitiveLog) -> Option<Decoded> {
@@ -113,7 +129,14 @@ fn dispute(log: &PrimitiveLog) -> Option<Decoded> {
         IDisputes::Opened::SIGNATURE_HASH => {
             let e = IDisputes::Opened::decode_log(log).ok()?.data;
             let statement = Statement::try_from(&e.statement).ok()?;
-            (e.dispute, Event::Opened { opener: e.opener, statement, join_until: e.joinUntil })
+            (
+                e.dispute,
+                Event::Opened {
+                    opener: e.opener,
+                    statement,
+                    join_until: e.joinUntil,
+                },
+            )
         }
         IDisputes::Claimed::SIGNATURE_HASH => {
             let e = IDisputes::Claimed::decode_log(log).ok()?.data;
@@ -127,12 +150,28 @@ fn dispute(log: &PrimitiveLog) -> Option<Decoded> {
         }
         IDisputes::MatchStarted::SIGNATURE_HASH => {
             let e = IDisputes::MatchStarted::decode_log(log).ok()?.data;
-            (e.dispute, Event::MatchStarted { a: e.a, b: e.b, levels: e.levels, head: e.head })
+            (
+                e.dispute,
+                Event::MatchStarted {
+                    a: e.a,
+                    b: e.b,
+                    levels: e.levels,
+                    head: e.head,
+                },
+            )
         }
         IDisputes::Dissected::SIGNATURE_HASH => {
             let e = IDisputes::Dissected::decode_log(log).ok()?.data;
             let points = Box::new(e.points);
-            (e.dispute, Event::Dissected { number: e.r#move, segment: e.segment, head: e.head, points })
+            (
+                e.dispute,
+                Event::Dissected {
+                    number: e.r#move,
+                    segment: e.segment,
+                    head: e.head,
+                    points,
+                },
+            )
         }
         IDisputes::Stepped::SIGNATURE_HASH => {
             let e = IDisputes::Stepped::decode_log(log).ok()?.data;
@@ -141,15 +180,33 @@ fn dispute(log: &PrimitiveLog) -> Option<Decoded> {
         IDisputes::Expired::SIGNATURE_HASH => (IDisputes::Expired::decode_log(log).ok()?.dispute, Event::Expired),
         IDisputes::Decided::SIGNATURE_HASH => {
             let e = IDisputes::Decided::decode_log(log).ok()?.data;
-            (e.dispute, Event::Decided { result: e.result.into() })
+            (
+                e.dispute,
+                Event::Decided {
+                    result: e.result.into(),
+                },
+            )
         }
         IDisputes::Eliminated::SIGNATURE_HASH => {
             let e = IDisputes::Eliminated::decode_log(log).ok()?.data;
-            (e.dispute, Event::Eliminated { index: e.index, operator: e.operator, join_until: e.joinUntil })
+            (
+                e.dispute,
+                Event::Eliminated {
+                    index: e.index,
+                    operator: e.operator,
+                    join_until: e.joinUntil,
+                },
+            )
         }
         IDisputes::Settled::SIGNATURE_HASH => {
             let e = IDisputes::Settled::decode_log(log).ok()?.data;
-            (e.dispute, Event::Settled { result: e.result.into(), slashed: e.slashed })
+            (
+                e.dispute,
+                Event::Settled {
+                    result: e.result.into(),
+                    slashed: e.slashed,
+                },
+            )
         }
         _ => return None,
     };

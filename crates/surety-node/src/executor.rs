@@ -86,19 +86,29 @@ pub struct Stop {
 
 impl std::fmt::Debug for Stop {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Stop").field("deadline", &self.deadline).finish_non_exhaustive()
+        f.debug_struct("Stop")
+            .field("deadline", &self.deadline)
+            .finish_non_exhaustive()
     }
 }
 
 impl Stop {
     /// Stops `allowed` from now, or when `cancelled` says so.
     pub fn after(allowed: Duration, cancelled: Arc<dyn Fn() -> bool + Send + Sync>) -> Self {
-        Self { deadline: Instant::now().checked_add(allowed), allowed, cancelled }
+        Self {
+            deadline: Instant::now().checked_add(allowed),
+            allowed,
+            cancelled,
+        }
     }
 
     /// Stops only when a flag is set.
     pub fn on(flag: Arc<AtomicBool>) -> Self {
-        Self { deadline: None, allowed: Duration::MAX, cancelled: Arc::new(move || flag.load(Ordering::Relaxed)) }
+        Self {
+            deadline: None,
+            allowed: Duration::MAX,
+            cancelled: Arc::new(move || flag.load(Ordering::Relaxed)),
+        }
     }
 
     /// When the time is up.
@@ -112,7 +122,9 @@ impl Stop {
             return Err(RunFailure::Cancelled);
         }
         if self.deadline.is_some_and(|d| Instant::now() >= d) {
-            return Err(RunFailure::TimedOut { seconds: self.allowed.as_secs() });
+            return Err(RunFailure::TimedOut {
+                seconds: self.allowed.as_secs(),
+            });
         }
         Ok(())
     }
@@ -137,8 +149,8 @@ impl Executor for MachineExecutor {
         advance(&mut machine, budget, preimages, stop)?;
         let outcome = machine.outcome();
         let lengths = machine.chunk_lengths().iter().map(|n| u64::from(*n));
-        let output = Output::with_chunks(machine.output().to_vec(), lengths)
-            .map_err(|e| RunFailure::Internal(e.to_string()))?;
+        let output =
+            Output::with_chunks(machine.output().to_vec(), lengths).map_err(|e| RunFailure::Internal(e.to_string()))?;
         let outcome = Outcome {
             status: match outcome.status {
                 MachineStatus::Running => Status::OutOfSteps,
@@ -148,24 +160,24 @@ impl Executor for MachineExecutor {
             exit: outcome.exit,
             output_root: outcome.output_root.into(),
         };
-        Ok(Run { outcome, output, steps: machine.steps(), preimages: vec![] })
+        Ok(Run {
+            outcome,
+            output,
+            steps: machine.steps(),
+            preimages: vec![],
+        })
     }
 }
 
 /// Runs `machine` until its step count is `until` or it ends, in slices.
-pub fn advance(
-    machine: &mut Machine,
-    until: u64,
-    preimages: &mut RunPreimages,
-    stop: &Stop,
-) -> Result<(), RunFailure> {
+pub fn advance(machine: &mut Machine, until: u64, preimages: &mut RunPreimages, stop: &Stop) -> Result<(), RunFailure> {
     while machine.status() == MachineStatus::Running && machine.steps() < until {
         stop.check()?;
         let slice = until.min(machine.steps().saturating_add(SLICE));
         machine.run(slice, preimages).map_err(|e| match e {
-            RunError::MissingPreimage(_) if preimages.exceeded() => {
-                RunFailure::PreimageLimit { limit: preimages.max_bytes() }
-            }
+            RunError::MissingPreimage(_) if preimages.exceeded() => RunFailure::PreimageLimit {
+                limit: preimages.max_bytes(),
+            },
             RunError::MissingPreimage(hash) => match stop.check() {
                 // The search was given up because the time was up.
                 Err(stopped) => stopped,

@@ -44,7 +44,9 @@ pub(crate) struct Forced {
 
 impl std::fmt::Debug for Forced {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Forced").field("pending", &self.pending.len()).finish_non_exhaustive()
+        f.debug_struct("Forced")
+            .field("pending", &self.pending.len())
+            .finish_non_exhaustive()
     }
 }
 
@@ -72,7 +74,9 @@ impl Forced {
     /// A request was seen in a block.
     pub(crate) fn seen(&mut self, block: u64, service: Address, call: ForcedCall) {
         self.tidy();
-        let Some(provider) = self.providers.get(&service) else { return };
+        let Some(provider) = self.providers.get(&service) else {
+            return;
+        };
         let hash = call.hash.0;
         if self.pending.contains_key(&hash) {
             return;
@@ -100,13 +104,23 @@ impl Forced {
     /// The oldest block that must be read again after a restart; `None` if all is done.
     pub(crate) fn oldest(&mut self) -> Option<u64> {
         self.tidy();
-        self.pending.values().map(|(block, _)| *block).min().into_iter().chain(self.left_over).min()
+        self.pending
+            .values()
+            .map(|(block, _)| *block)
+            .min()
+            .into_iter()
+            .chain(self.left_over)
+            .min()
     }
 
     /// The block to read again now, because a request there found no place and there is place now.
     pub(crate) fn take_left_over(&mut self) -> Option<u64> {
         self.tidy();
-        if self.pending.len() < MAX_PENDING / 2 { self.left_over.take() } else { None }
+        if self.pending.len() < MAX_PENDING / 2 {
+            self.left_over.take()
+        } else {
+            None
+        }
     }
 
     fn tidy(&mut self) {

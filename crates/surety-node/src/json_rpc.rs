@@ -64,7 +64,11 @@ impl JsonRpc {
             .redirect(reqwest::redirect::Policy::none())
             .build()
             .map_err(|e| CallError::Transport { url: url.into(), message: e.to_string() })?;
-        Ok(Self { client, url: url.into(), max_bytes })
+        Ok(Self {
+            client,
+            url: url.into(),
+            max_bytes,
+        })
     }
 
     /// The endpoint's URL.
@@ -74,15 +78,29 @@ impl JsonRpc {
 
     /// Calls `method`.
     pub async fn call<T: DeserializeOwned>(&self, method: &str, params: Value) -> Result<T, CallError> {
-        let transport = |e: reqwest::Error| CallError::Transport { url: self.url.clone(), message: e.to_string() };
-        let malformed = |message: String| CallError::Malformed { url: self.url.clone(), method: method.into(), message };
+        let transport = |e: reqwest::Error| CallError::Transport {
+            url: self.url.clone(),
+            message: e.to_string(),
+        };
+        let malformed = |message: String| CallError::Malformed {
+            url: self.url.clone(),
+            method: method.into(),
+            message,
+        };
         let body = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).to_string();
-        let request = self.client.post(&self.url).header("content-type", "application/json").body(body);
+        let request = self
+            .client
+            .post(&self.url)
+            .header("content-type", "application/json")
+            .body(body);
         let mut response = request.send().await.map_err(transport)?;
         let mut bytes = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(transport)? {
             if (bytes.len() as u64).saturating_add(chunk.len() as u64) > self.max_bytes {
-                return Err(CallError::TooLong { url: self.url.clone(), max: self.max_bytes });
+                return Err(CallError::TooLong {
+                    url: self.url.clone(),
+                    max: self.max_bytes,
+                });
             }
             bytes.extend_from_slice(&chunk);
         }
@@ -94,8 +112,18 @@ impl JsonRpc {
         }
         let envelope: Envelope<'_> = serde_json::from_slice(&bytes).map_err(|e| malformed(e.to_string()))?;
         if let Some(error) = envelope.error {
-            let message = error.get("message").and_then(Value::as_str).unwrap_or("no message").chars().take(200).collect();
-            return Err(CallError::Refused { url: self.url.clone(), method: method.into(), message });
+            let message = error
+                .get("message")
+                .and_then(Value::as_str)
+                .unwrap_or("no message")
+                .chars()
+                .take(200)
+                .collect();
+            return Err(CallError::Refused {
+                url: self.url.clone(),
+                method: method.into(),
+                message,
+            });
         }
         // `"result": null` is read as absent; let the type say whether null is an answer.
         let result = envelope.result.map_or("null", |r| r.get());

@@ -49,22 +49,32 @@ pub enum KeystoreError {
 pub fn open(config: &OperatorConfig) -> Result<PrivateKeySigner, KeystoreError> {
     let password_file = match &config.password_file {
         Some(p) => p.clone(),
-        None => std::env::var_os(PASSWORD_FILE_VARIABLE).map(PathBuf::from).ok_or(KeystoreError::NoPasswordFile)?,
+        None => std::env::var_os(PASSWORD_FILE_VARIABLE)
+            .map(PathBuf::from)
+            .ok_or(KeystoreError::NoPasswordFile)?,
     };
     let password = read(&password_file)?;
     // One line: editors add a newline that is not part of the password.
     let password = password.strip_suffix(b"\n").unwrap_or(&password);
     let password = password.strip_suffix(b"\r").unwrap_or(password);
     read(&config.keystore)?;
-    PrivateKeySigner::decrypt_keystore(&config.keystore, password)
-        .map_err(|e| KeystoreError::Decrypt { path: config.keystore.clone(), message: e.to_string() })
+    PrivateKeySigner::decrypt_keystore(&config.keystore, password).map_err(|e| KeystoreError::Decrypt {
+        path: config.keystore.clone(),
+        message: e.to_string(),
+    })
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, KeystoreError> {
-    let fail = |source| KeystoreError::Read { path: path.to_owned(), source };
+    let fail = |source| KeystoreError::Read {
+        path: path.to_owned(),
+        source,
+    };
     let meta = std::fs::metadata(path).map_err(fail)?;
     if meta.len() > MAX_FILE {
-        return Err(KeystoreError::TooLong { path: path.to_owned(), found: meta.len() });
+        return Err(KeystoreError::TooLong {
+            path: path.to_owned(),
+            found: meta.len(),
+        });
     }
     #[cfg(unix)]
     {
@@ -91,7 +101,13 @@ mod tests {
         let password_file = dir.path().join("password");
         std::fs::write(&keystore, VECTOR).expect("write");
         std::fs::write(&password_file, password).expect("write");
-        (dir, OperatorConfig { keystore, password_file: Some(password_file) })
+        (
+            dir,
+            OperatorConfig {
+                keystore,
+                password_file: Some(password_file),
+            },
+        )
     }
 
     #[test]

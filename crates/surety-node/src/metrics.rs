@@ -112,18 +112,54 @@ impl Metrics {
         let counters: [(&str, &str, &AtomicU64); 14] = [
             ("surety_requests_total", "Signed requests received", &self.requests),
             ("surety_answered_total", "Signed requests answered", &self.answered),
-            ("surety_declined_total", "Signed requests declined, unsigned", &self.declined),
-            ("surety_busy_total", "Runs refused because the queue was full", &self.busy),
+            (
+                "surety_declined_total",
+                "Signed requests declined, unsigned",
+                &self.declined,
+            ),
+            (
+                "surety_busy_total",
+                "Runs refused because the queue was full",
+                &self.busy,
+            ),
             ("surety_calls_total", "Unsigned calls received", &self.calls),
-            ("surety_contradictions_total", "Runs that contradicted the stored outcome; must be 0", &self.contradictions),
-            ("surety_forced_total", "On-chain requests answered on-chain", &self.forced),
+            (
+                "surety_contradictions_total",
+                "Runs that contradicted the stored outcome; must be 0",
+                &self.contradictions,
+            ),
+            (
+                "surety_forced_total",
+                "On-chain requests answered on-chain",
+                &self.forced,
+            ),
             ("surety_disputes_joined_total", "Disputes joined", &self.disputes_joined),
-            ("surety_disputes_defended_total", "Disputes with a claim of ours", &self.disputes_defended),
+            (
+                "surety_disputes_defended_total",
+                "Disputes with a claim of ours",
+                &self.disputes_defended,
+            ),
             ("surety_dispute_moves_total", "Moves made in disputes", &self.moves),
-            ("surety_disputes_expired_total", "Silent opponents expired", &self.expired),
-            ("surety_disputes_settled_total", "Disputes settled by this node", &self.settled),
-            ("surety_chain_errors_total", "Failures of the L1 endpoint or of transactions", &self.chain_errors),
-            ("surety_steps_total", "Machine steps run for requests and calls", &self.steps),
+            (
+                "surety_disputes_expired_total",
+                "Silent opponents expired",
+                &self.expired,
+            ),
+            (
+                "surety_disputes_settled_total",
+                "Disputes settled by this node",
+                &self.settled,
+            ),
+            (
+                "surety_chain_errors_total",
+                "Failures of the L1 endpoint or of transactions",
+                &self.chain_errors,
+            ),
+            (
+                "surety_steps_total",
+                "Machine steps run for requests and calls",
+                &self.steps,
+            ),
         ];
         for (name, help, cell) in counters {
             line(&mut out, name, help, "counter", cell.load(Ordering::Relaxed));
@@ -135,11 +171,19 @@ impl Metrics {
         // Writing to a String cannot fail.
         let _ = writeln!(out, "# HELP {name} Time to run a program\n# TYPE {name} histogram");
         for (bound, cell) in BUCKETS.iter().zip(&self.buckets) {
-            let _ = writeln!(out, "{name}_bucket{{le=\"{}\"}} {}", *bound as f64 / 1e3, cell.load(Ordering::Relaxed));
+            let _ = writeln!(
+                out,
+                "{name}_bucket{{le=\"{}\"}} {}",
+                *bound as f64 / 1e3,
+                cell.load(Ordering::Relaxed)
+            );
         }
         let count = self.executions.load(Ordering::Relaxed);
         let sum = self.execution_ms.load(Ordering::Relaxed) as f64 / 1e3;
-        let _ = writeln!(out, "{name}_bucket{{le=\"+Inf\"}} {count}\n{name}_sum {sum}\n{name}_count {count}");
+        let _ = writeln!(
+            out,
+            "{name}_bucket{{le=\"+Inf\"}} {count}\n{name}_sum {sum}\n{name}_count {count}"
+        );
         out
     }
 }

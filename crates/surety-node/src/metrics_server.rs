@@ -30,7 +30,9 @@ impl MetricsServer {
         let permits = Arc::new(Semaphore::new(CONNECTIONS));
         let task = tokio::spawn(async move {
             loop {
-                let Ok(permit) = permits.clone().acquire_owned().await else { return };
+                let Ok(permit) = permits.clone().acquire_owned().await else {
+                    return;
+                };
                 let stream = match listener.accept().await {
                     Ok((stream, _)) => stream,
                     Err(error) => {
@@ -47,8 +49,9 @@ impl MetricsServer {
                         let answer = answer(&request, &render);
                         async move { Ok::<_, Infallible>(answer) }
                     });
-                    let connection =
-                        http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service);
+                    let connection = http1::Builder::new()
+                        .timer(TokioTimer::new())
+                        .serve_connection(TokioIo::new(stream), service);
                     // A connection that breaks off or stays too long is the caller's matter.
                     let _ended = tokio::time::timeout(LIFE, connection).await;
                 });
@@ -73,10 +76,17 @@ fn answer<B>(request: &Request<B>, render: &Render) -> Response<Full<Bytes>> {
     let (status, kind, body) = match (request.method(), request.uri().path()) {
         (&Method::GET, "/metrics") => (StatusCode::OK, "text/plain; version=0.0.4", render()),
         (&Method::GET, "/health") => (StatusCode::OK, "application/json", "{\"healthy\":true}\n".into()),
-        (_, path) => (StatusCode::NOT_FOUND, "text/plain", format!("no {path} here; GET /metrics or /health\n")),
+        (_, path) => (
+            StatusCode::NOT_FOUND,
+            "text/plain",
+            format!("no {path} here; GET /metrics or /health\n"),
+        ),
     };
     let mut response = Response::new(Full::from(body));
     *response.status_mut() = status;
-    response.headers_mut().insert(hyper::header::CONTENT_TYPE, hyper::header::HeaderValue::from_static(kind));
+    response.headers_mut().insert(
+        hyper::header::CONTENT_TYPE,
+        hyper::header::HeaderValue::from_static(kind),
+    );
     response
 }

@@ -73,7 +73,14 @@ impl Node {
 
     /// A node some of whose parts are given by code. Nothing of this can be reached from a configuration.
     pub fn builder(config: Config) -> NodeBuilder {
-        NodeBuilder { config, signer: None, executor: None, tracer: None, chain: None, hook: None }
+        NodeBuilder {
+            config,
+            signer: None,
+            executor: None,
+            tracer: None,
+            chain: None,
+            hook: None,
+        }
     }
 }
 
@@ -103,7 +110,9 @@ pub struct NodeBuilder {
 
 impl std::fmt::Debug for NodeBuilder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("NodeBuilder").field("config", &self.config).finish_non_exhaustive()
+        f.debug_struct("NodeBuilder")
+            .field("config", &self.config)
+            .finish_non_exhaustive()
     }
 }
 
@@ -145,7 +154,14 @@ impl NodeBuilder {
 
     /// Starts the node.
     pub async fn start(self) -> Result<NodeHandle, NodeError> {
-        let Self { config, signer, executor, tracer, chain, hook } = self;
+        let Self {
+            config,
+            signer,
+            executor,
+            tracer,
+            chain,
+            hook,
+        } = self;
         config.check()?;
         let signer = match signer {
             Some(signer) => signer,
@@ -160,10 +176,15 @@ impl NodeBuilder {
             None => connect(&config, &signer).await?,
         };
         let deployment = chain.deployment.clone();
-        let domain = Domain { chain_id: deployment.chain_id, verifying_contract: deployment.disputes };
+        let domain = Domain {
+            chain_id: deployment.chain_id,
+            verifying_contract: deployment.disputes,
+        };
         let data_dir = config.data_dir.clone();
-        std::fs::create_dir_all(&data_dir)
-            .map_err(|source| NodeError::System { what: format!("data_dir {}", data_dir.display()), source })?;
+        std::fs::create_dir_all(&data_dir).map_err(|source| NodeError::System {
+            what: format!("data_dir {}", data_dir.display()),
+            source,
+        })?;
         let options = OpenOptions {
             identity: Identity {
                 operator: signer.address(),
@@ -180,7 +201,10 @@ impl NodeBuilder {
         let (dirs, memory) = (config.program_dirs.clone(), config.limits.program_memory);
         let programs = blocking(move || Programs::open(&dirs, memory))
             .await?
-            .map_err(|source| NodeError::System { what: "program_dirs".into(), source })?;
+            .map_err(|source| NodeError::System {
+                what: "program_dirs".into(),
+                source,
+            })?;
         let programs = Arc::new(programs);
         if programs.hashes().is_empty() {
             tracing::warn!(dirs = ?config.program_dirs, "no programs yet: requests will be declined");
@@ -194,8 +218,17 @@ impl NodeBuilder {
             preimage_bytes: config.limits.run_preimage_bytes,
         };
         let runtime = Handle::current();
-        let pool = Pool::start(executor.clone(), sources.clone(), limits, runtime.clone(), metrics.clone())
-            .map_err(|source| NodeError::System { what: "worker threads".into(), source })?;
+        let pool = Pool::start(
+            executor.clone(),
+            sources.clone(),
+            limits,
+            runtime.clone(),
+            metrics.clone(),
+        )
+        .map_err(|source| NodeError::System {
+            what: "worker threads".into(),
+            source,
+        })?;
         let pool = Arc::new(pool);
 
         let shared = Shared {
@@ -216,7 +249,10 @@ impl NodeBuilder {
             providers.push(provider.clone());
             let server = RpcServer::start(provider, service.listen, &service.cors_origins)
                 .await
-                .map_err(|source| NodeError::System { what: format!("service.listen {}", service.listen), source })?;
+                .map_err(|source| NodeError::System {
+                    what: format!("service.listen {}", service.listen),
+                    source,
+                })?;
             tracing::info!(service = %service.address, listen = %server.address(), "serving");
             servers.push((service.address, server));
         }
@@ -229,12 +265,19 @@ impl NodeBuilder {
                     m.render(&[
                         ("surety_queue_length", "Runs waiting for a thread", queued as u64),
                         ("surety_runs_active", "Runs under way", running as u64),
-                        ("surety_store_bytes", "Bytes stored, as counted against the bound", s.bytes().unwrap_or(0)),
+                        (
+                            "surety_store_bytes",
+                            "Bytes stored, as counted against the bound",
+                            s.bytes().unwrap_or(0),
+                        ),
                     ])
                 };
                 let server = MetricsServer::start(at.listen, Arc::new(render))
                     .await
-                    .map_err(|source| NodeError::System { what: format!("metrics.listen {}", at.listen), source })?;
+                    .map_err(|source| NodeError::System {
+                        what: format!("metrics.listen {}", at.listen),
+                        source,
+                    })?;
                 Some(server)
             }
         };
@@ -272,7 +315,13 @@ impl NodeBuilder {
                 feed,
                 disputes: deployment.disputes,
                 player: PlayerDriver::new(tools, chain.clock),
-                forced: Forced::new(&providers, chain.client.clone(), store.clone(), metrics.clone(), max_pause),
+                forced: Forced::new(
+                    &providers,
+                    chain.client.clone(),
+                    store.clone(),
+                    metrics.clone(),
+                    max_pause,
+                ),
                 store: store.clone(),
                 metrics: metrics.clone(),
                 poll: Duration::from_millis(config.chain.poll_ms),
@@ -298,20 +347,30 @@ async fn connect(config: &Config, signer: &PrivateKeySigner) -> Result<ChainPart
     let deployment = Deployment::load(&config.chain.deployment)?;
     let rpc = Rpc::new(&config.chain.rpc)?;
     deployment.check(&rpc).await?;
-    let sender_config = SenderConfig { give_up_after: TRANSACTION_TIME, ..SenderConfig::default() };
+    let sender_config = SenderConfig {
+        give_up_after: TRANSACTION_TIME,
+        ..SenderConfig::default()
+    };
     let sender = Sender::with_config(rpc.clone(), signer.clone(), sender_config).await?;
     let client = EthereumChain::new(rpc.clone(), sender, deployment.clone());
     let clock = client.clock().await?;
-    let addresses =
-        std::iter::once(deployment.disputes).chain(config.services.iter().map(|s| s.address)).collect();
+    let addresses = std::iter::once(deployment.disputes)
+        .chain(config.services.iter().map(|s| s.address))
+        .collect();
     let feed = RpcFeed::new(rpc, addresses, deployment.from_block);
-    Ok(ChainParts { client: Arc::new(client), feed: Some(Box::new(feed)), deployment, clock })
+    Ok(ChainParts {
+        client: Arc::new(client),
+        feed: Some(Box::new(feed)),
+        deployment,
+        clock,
+    })
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, NodeError> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(|e| NodeError::System { what: "start-up".into(), source: std::io::Error::other(e) })
+    tokio::task::spawn_blocking(work).await.map_err(|e| NodeError::System {
+        what: "start-up".into(),
+        source: std::io::Error::other(e),
+    })
 }
 
 /// A running node. Dropping it stops it without grace; [`NodeHandle::stop`] lets it finish what is under way.
@@ -335,7 +394,10 @@ impl NodeHandle {
 
     /// Services and where they are served: the real addresses, also where port 0 was asked for.
     pub fn endpoints(&self) -> Vec<(Address, SocketAddr)> {
-        self.servers.iter().map(|(service, server)| (*service, server.address())).collect()
+        self.servers
+            .iter()
+            .map(|(service, server)| (*service, server.address()))
+            .collect()
     }
 
     /// Where metrics are served.

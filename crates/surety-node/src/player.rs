@@ -17,8 +17,7 @@ use std::{
 use alloy::{primitives::Address, signers::SignerSync};
 use surety_chain::{Error, Severity};
 use surety_primitives::{
-    ClaimDetail, CompactSignature, Domain, Outcome, Response, ResultHash, Signed, Statement, StatementId,
-    Status,
+    ClaimDetail, CompactSignature, Domain, Outcome, Response, ResultHash, Signed, Statement, StatementId, Status,
 };
 use surety_protocol::dispute::{Effect, Event, Input, Player, Policy};
 use tokio::{
@@ -79,7 +78,10 @@ pub(crate) struct Tools {
 
 impl std::fmt::Debug for Tools {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Tools").field("services", &self.services).field("config", &self.config).finish_non_exhaustive()
+        f.debug_struct("Tools")
+            .field("services", &self.services)
+            .field("config", &self.config)
+            .finish_non_exhaustive()
     }
 }
 
@@ -98,7 +100,9 @@ pub(crate) struct PlayerDriver {
 
 impl std::fmt::Debug for PlayerDriver {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("PlayerDriver").field("tasks", &self.tasks.len()).finish_non_exhaustive()
+        f.debug_struct("PlayerDriver")
+            .field("tasks", &self.tasks.len())
+            .finish_non_exhaustive()
     }
 }
 
@@ -106,8 +110,11 @@ impl PlayerDriver {
     /// A driver that knows nothing of the chain yet. `clock` is the contract's, in seconds.
     pub(crate) fn new(tools: Tools, clock: u64) -> Self {
         let (sender, results) = mpsc::channel(QUEUE);
-        let policy =
-            Policy { resend_after: tools.config.resend_seconds, grace: tools.config.grace_seconds, clock };
+        let policy = Policy {
+            resend_after: tools.config.resend_seconds,
+            grace: tools.config.grace_seconds,
+            clock,
+        };
         let player = Player::new(tools.signer.address(), policy);
         Self {
             tools,
@@ -125,11 +132,20 @@ impl PlayerDriver {
     /// Tells the player something and starts what it then wants.
     pub(crate) fn handle(&mut self, input: Input) {
         // The player speaks of disputes by id; the machine is asked about statements.
-        if let Input::Event { dispute, event: Event::Opened { statement, .. }, .. } = &input {
+        if let Input::Event {
+            dispute,
+            event: Event::Opened { statement, .. },
+            ..
+        } = &input
+        {
             self.statements.insert(*dispute, *statement);
         }
         let settled = match &input {
-            Input::Event { dispute, event: Event::Settled { .. }, .. } => Some(*dispute),
+            Input::Event {
+                dispute,
+                event: Event::Settled { .. },
+                ..
+            } => Some(*dispute),
             _ => None,
         };
         for effect in self.player.handle(input) {
@@ -174,7 +190,10 @@ impl PlayerDriver {
             return;
         }
         if self.tasks.len() >= MAX_TASKS {
-            tracing::error!(tasks = self.tasks.len(), "too much under way; this will be asked for again");
+            tracing::error!(
+                tasks = self.tasks.len(),
+                "too much under way; this will be asked for again"
+            );
             return;
         }
         let work = Work {
@@ -273,21 +292,41 @@ impl Work {
         match effect {
             Effect::NeedResult { dispute, statement } => {
                 let result = self.result(*statement).await?;
-                self.tell(Input::Result { dispute: *dispute, result }).await;
+                self.tell(Input::Result {
+                    dispute: *dispute,
+                    result,
+                })
+                .await;
             }
             Effect::NeedValues { dispute, positions } => {
                 let statement = self.statement()?;
                 let (tracer, stop, at) = (self.tools.tracer.clone(), self.stop.clone(), positions.clone());
                 let roots = self.blocking(move || tracer.values(&statement, &at, &stop)).await?;
                 let values = positions.iter().copied().zip(roots).collect();
-                self.tell(Input::Values { dispute: *dispute, values }).await;
+                self.tell(Input::Values {
+                    dispute: *dispute,
+                    values,
+                })
+                .await;
             }
-            Effect::NeedWitness { dispute, position, kind } => {
+            Effect::NeedWitness {
+                dispute,
+                position,
+                kind,
+            } => {
                 let statement = self.statement()?;
                 let (tracer, stop, at, kind) = (self.tools.tracer.clone(), self.stop.clone(), *position, *kind);
-                let found = self.blocking(move || tracer.witness(&statement, at, kind, &stop)).await?;
+                let found = self
+                    .blocking(move || tracer.witness(&statement, at, kind, &stop))
+                    .await?;
                 let (witness, preimage) = (found.bytes, found.preimage);
-                self.tell(Input::Witness { dispute: *dispute, position: at, witness, preimage }).await;
+                self.tell(Input::Witness {
+                    dispute: *dispute,
+                    position: at,
+                    witness,
+                    preimage,
+                })
+                .await;
             }
             Effect::ShowPreimage { part, .. } => {
                 if !self.tools.chain.is_shown(part.hash, part.offset).await? {
@@ -300,30 +339,63 @@ impl Work {
                 }
                 self.tell(Input::Shown(*part)).await;
             }
-            Effect::SendJoin { dispute, statement, opener, claims, result } => {
+            Effect::SendJoin {
+                dispute,
+                statement,
+                opener,
+                claims,
+                result,
+            } => {
                 self.join(*dispute, statement, *opener, claims, *result).await?;
             }
-            Effect::SendDissect { dispute, head, segment, points } => {
+            Effect::SendDissect {
+                dispute,
+                head,
+                segment,
+                points,
+            } => {
                 if self.is_current(*dispute, *head).await? {
                     let sent = self.tools.chain.dissect(*dispute, *head, *segment, **points).await?;
                     self.moved(*dispute, *head, &sent, "dissected").await;
                 }
             }
-            Effect::SendStep { dispute, statement, head, segment, openings, witness } => {
+            Effect::SendStep {
+                dispute,
+                statement,
+                head,
+                segment,
+                openings,
+                witness,
+            } => {
                 if self.is_current(*dispute, *head).await? {
                     let (openings, witness) = (openings.clone().into(), witness.clone().into());
-                    let sent = self.tools.chain.step(statement, *head, *segment, openings, witness).await?;
+                    let sent = self
+                        .tools
+                        .chain
+                        .step(statement, *head, *segment, openings, witness)
+                        .await?;
                     self.moved(*dispute, *head, &sent, "proved the step").await;
                 }
             }
             Effect::SendExpire { dispute } => {
-                if self.tools.chain.dispute(*dispute).await?.is_some_and(|view| view.matchRunning) {
+                if self
+                    .tools
+                    .chain
+                    .dispute(*dispute)
+                    .await?
+                    .is_some_and(|view| view.matchRunning)
+                {
                     let sent = self.tools.chain.expire(*dispute).await?;
                     self.tools.metrics.count(Count::Expired);
                     tracing::info!(%dispute, gas = sent.gas, "expired a silent opponent");
                 }
             }
-            Effect::SendSettle { dispute, statement, opener, claims } => {
+            Effect::SendSettle {
+                dispute,
+                statement,
+                opener,
+                claims,
+            } => {
                 if self.tools.chain.dispute(*dispute).await?.is_some() {
                     let sent = self.tools.chain.settle(statement, *opener, claims).await?;
                     self.tools.metrics.count(Count::Settled);
@@ -336,7 +408,8 @@ impl Work {
     }
 
     fn statement(&self) -> Result<Statement, Failure> {
-        self.statement.ok_or_else(|| Failure::Local("asked about a dispute whose opening was not seen".into()))
+        self.statement
+            .ok_or_else(|| Failure::Local("asked about a dispute whose opening was not seen".into()))
     }
 
     async fn tell(&self, input: Input) {
@@ -344,7 +417,13 @@ impl Work {
         let _stopped = self.results.send(input).await;
     }
 
-    async fn moved(&self, dispute: StatementId, head: alloy::primitives::B256, sent: &crate::chain::Receipt, what: &str) {
+    async fn moved(
+        &self,
+        dispute: StatementId,
+        head: alloy::primitives::B256,
+        sent: &crate::chain::Receipt,
+        what: &str,
+    ) {
         self.tools.metrics.count(Count::Move);
         tracing::info!(%dispute, gas = sent.gas, transaction = %sent.hash, "{what}");
         let (store, hash) = (self.tools.store.clone(), sent.hash);
@@ -366,15 +445,26 @@ impl Work {
         &self,
         work: impl FnOnce() -> Result<T, RunFailure> + Send + 'static,
     ) -> Result<T, Failure> {
-        let _permit = self.computing.clone().acquire_owned().await.map_err(|e| Failure::Local(e.to_string()))?;
-        let done = tokio::task::spawn_blocking(work).await.map_err(|e| Failure::Local(e.to_string()))?;
+        let _permit = self
+            .computing
+            .clone()
+            .acquire_owned()
+            .await
+            .map_err(|e| Failure::Local(e.to_string()))?;
+        let done = tokio::task::spawn_blocking(work)
+            .await
+            .map_err(|e| Failure::Local(e.to_string()))?;
         Ok(done?)
     }
 
     /// The right result of a statement: what is stored, or of a run, which is stored. `None` where this node cannot
     /// tell.
     async fn result(&self, statement: Statement) -> Result<Option<ResultHash>, Failure> {
-        let stored = self.tools.store.answer(statement.id().0).map_err(|e| Failure::Local(e.to_string()))?;
+        let stored = self
+            .tools
+            .store
+            .answer(statement.id().0)
+            .map_err(|e| Failure::Local(e.to_string()))?;
         if let Some(answer) = stored {
             return outcome(&answer).map(|o| Some(o.result_hash()));
         }
@@ -407,17 +497,29 @@ impl Work {
     ) -> Result<(), Failure> {
         let operator = self.tools.signer.address();
         if !self.tools.chain.is_bonded(statement.service, operator).await? {
-            return Err(Failure::Local("cannot join: this operator is not bonded for the service".into()));
+            return Err(Failure::Local(
+                "cannot join: this operator is not bonded for the service".into(),
+            ));
         }
         // Only what is durable is signed.
-        let stored = self.tools.store.answer(dispute.0).map_err(|e| Failure::Local(e.to_string()))?;
+        let stored = self
+            .tools
+            .store
+            .answer(dispute.0)
+            .map_err(|e| Failure::Local(e.to_string()))?;
         let durable = stored.as_ref().map(outcome).transpose()?.map(|o| o.result_hash());
         if durable != Some(result) {
             return Err(Failure::Local(format!("will not sign {result}: stored is {durable:?}")));
         }
-        let Some(first) = claims.first() else { return Err(Failure::Local("a dispute without claims".into())) };
-        let response =
-            Response { statement: *statement, request: first.request, requester: first.requester, result };
+        let Some(first) = claims.first() else {
+            return Err(Failure::Local("a dispute without claims".into()));
+        };
+        let response = Response {
+            statement: *statement,
+            request: first.request,
+            requester: first.requester,
+            result,
+        };
         let signature = self
             .tools
             .signer
@@ -445,20 +547,40 @@ fn run_unknown(tools: &Tools, statement: &Statement, stop: &Stop) -> Result<Resu
         .programs
         .get(statement.program.0)
         .ok_or_else(|| RunFailure::Internal(format!("program {} is not on this machine", statement.program)))?;
-    let lookup = Lookup::Network { runtime: tools.runtime.clone(), until: None };
-    let mut preimages =
-        RunPreimages::new(tools.sources.clone(), hash, &input, tools.limits.run_preimage_bytes, lookup);
+    let lookup = Lookup::Network {
+        runtime: tools.runtime.clone(),
+        until: None,
+    };
+    let mut preimages = RunPreimages::new(
+        tools.sources.clone(),
+        hash,
+        &input,
+        tools.limits.run_preimage_bytes,
+        lookup,
+    );
     let output_limit = usize::try_from(tools.limits.output_bytes).unwrap_or(usize::MAX);
-    let job = Job { statement: *statement, program, input, output_limit };
+    let job = Job {
+        statement: *statement,
+        program,
+        input,
+        output_limit,
+    };
     let mut run = tools.executor.execute(&job, &mut preimages, stop)?;
     run.preimages = preimages.into_used();
-    let answer = tools.store.keep(statement.id().0, new_answer(statement, &run)).map_err(|e| internal(&e))?;
+    let answer = tools
+        .store
+        .keep(statement.id().0, new_answer(statement, &run))
+        .map_err(|e| internal(&e))?;
     outcome(&answer).map(|o| o.result_hash()).map_err(|e| internal(&e))
 }
 
 fn outcome(answer: &crate::store::Answer) -> Result<Outcome, Failure> {
     let status = Status::try_from(answer.status).map_err(|e| Failure::Local(e.to_string()))?;
-    Ok(Outcome { status, exit: answer.exit, output_root: answer.output_root.into() })
+    Ok(Outcome {
+        status,
+        exit: answer.exit,
+        output_root: answer.output_root.into(),
+    })
 }
 
 fn name(effect: &Effect) -> &'static str {

@@ -90,7 +90,9 @@ pub struct Pool {
 
 impl std::fmt::Debug for Pool {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Pool").field("limits", &self.shared.limits).finish_non_exhaustive()
+        f.debug_struct("Pool")
+            .field("limits", &self.shared.limits)
+            .finish_non_exhaustive()
     }
 }
 
@@ -116,10 +118,15 @@ impl Pool {
         let workers = (0..limits.workers.max(1))
             .map(|i| {
                 let shared = shared.clone();
-                std::thread::Builder::new().name(format!("worker-{i}")).spawn(move || work(&shared))
+                std::thread::Builder::new()
+                    .name(format!("worker-{i}"))
+                    .spawn(move || work(&shared))
             })
             .collect::<std::io::Result<_>>()?;
-        Ok(Self { shared, workers: Mutex::new(workers) })
+        Ok(Self {
+            shared,
+            workers: Mutex::new(workers),
+        })
     }
 
     /// Runs a job, or waits for the same statement's run that is under way. When everyone who waits has gone, the run
@@ -168,7 +175,11 @@ impl Pool {
 
     /// Runs waiting, and runs under way.
     pub fn load(&self) -> (usize, usize) {
-        self.shared.state.lock().map(|s| (s.queue.len(), s.running)).unwrap_or_default()
+        self.shared
+            .state
+            .lock()
+            .map(|s| (s.queue.len(), s.running))
+            .unwrap_or_default()
     }
 
     /// Gives up what runs and what waits, and joins the threads.
@@ -180,7 +191,11 @@ impl Pool {
             state.in_flight.clear();
         }
         self.shared.wake.notify_all();
-        let workers = self.workers.lock().map(|mut w| std::mem::take(&mut *w)).unwrap_or_default();
+        let workers = self
+            .workers
+            .lock()
+            .map(|mut w| std::mem::take(&mut *w))
+            .unwrap_or_default();
         for worker in workers {
             if worker.join().is_err() {
                 tracing::error!("a worker thread panicked");
@@ -216,10 +231,17 @@ fn work(shared: &Arc<Shared>) {
             let Ok(mut state) = shared.state.lock() else { return };
             state.running -= 1;
             // Only our own entry: a later run of the statement may have taken the place of one that was given up.
-            if state.in_flight.get(&task.key).is_some_and(|w| Arc::ptr_eq(w, &task.waiters)) {
+            if state
+                .in_flight
+                .get(&task.key)
+                .is_some_and(|w| Arc::ptr_eq(w, &task.waiters))
+            {
                 state.in_flight.remove(&task.key);
             }
-            task.waiters.lock().map(|mut w| std::mem::take(&mut *w)).unwrap_or_default()
+            task.waiters
+                .lock()
+                .map(|mut w| std::mem::take(&mut *w))
+                .unwrap_or_default()
         };
         for waiter in waiters {
             // One that has gone needs no answer.
@@ -232,12 +254,17 @@ fn run(shared: &Arc<Shared>, task: &Task) -> Outcome {
     let (waiters, flag) = (task.waiters.clone(), shared.clone());
     let cancelled = move || {
         flag.stopping.load(Ordering::Relaxed)
-            || waiters.lock().map_or(true, |w| w.iter().all(oneshot::Sender::is_closed))
+            || waiters
+                .lock()
+                .map_or(true, |w| w.iter().all(oneshot::Sender::is_closed))
     };
     let stop = Stop::after(shared.limits.run_time, Arc::new(cancelled));
     stop.check()?;
     let started = Instant::now();
-    let lookup = Lookup::Network { runtime: shared.runtime.clone(), until: stop.deadline() };
+    let lookup = Lookup::Network {
+        runtime: shared.runtime.clone(),
+        until: stop.deadline(),
+    };
     let mut preimages = RunPreimages::new(
         shared.sources.clone(),
         task.job.statement.input.0,
@@ -246,9 +273,13 @@ fn run(shared: &Arc<Shared>, task: &Task) -> Outcome {
         lookup,
     );
     // A panic in a run is a bug of ours; it must not take a worker with it.
-    let outcome = catch_unwind(AssertUnwindSafe(|| shared.executor.execute(&task.job, &mut preimages, &stop)))
-        .unwrap_or_else(|_| Err(RunFailure::Internal("the engine panicked".into())));
-    shared.metrics.execution(started.elapsed(), outcome.as_ref().map_or(0, |r| r.steps));
+    let outcome = catch_unwind(AssertUnwindSafe(|| {
+        shared.executor.execute(&task.job, &mut preimages, &stop)
+    }))
+    .unwrap_or_else(|_| Err(RunFailure::Internal("the engine panicked".into())));
+    shared
+        .metrics
+        .execution(started.elapsed(), outcome.as_ref().map_or(0, |r| r.steps));
     outcome.map(|mut run| {
         run.preimages = preimages.into_used();
         Arc::new(run)

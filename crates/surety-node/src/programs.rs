@@ -43,7 +43,11 @@ impl Programs {
             std::fs::read_dir(path)
                 .map_err(|e| std::io::Error::new(e.kind(), format!("program directory {}: {e}", path.display())))?;
         }
-        let this = Self { directories: directories.to_vec(), max_memory, state: Mutex::default() };
+        let this = Self {
+            directories: directories.to_vec(),
+            max_memory,
+            state: Mutex::default(),
+        };
         if let Ok(mut state) = this.state.lock() {
             this.scan(&mut state);
         }
@@ -70,7 +74,11 @@ impl Programs {
 
     /// The hashes of all loaded programs.
     pub fn hashes(&self) -> Vec<B256> {
-        let mut all: Vec<_> = self.state.lock().map(|s| s.by_hash.keys().copied().collect()).unwrap_or_default();
+        let mut all: Vec<_> = self
+            .state
+            .lock()
+            .map(|s| s.by_hash.keys().copied().collect())
+            .unwrap_or_default();
         all.sort();
         all
     }
@@ -121,7 +129,9 @@ fn load(path: &Path, max_memory: u64) -> Result<Option<Program>, String> {
     let program = Program::from_elf(&bytes).map_err(|e| e.to_string())?;
     let memory = program.memory().size();
     if memory > max_memory {
-        return Err(format!("declares {memory} bytes of memory, at most {max_memory} allowed (limits.program_memory)"));
+        return Err(format!(
+            "declares {memory} bytes of memory, at most {max_memory} allowed (limits.program_memory)"
+        ));
     }
     Ok(Some(program))
 }

@@ -12,8 +12,8 @@ use alloy::{
     signers::{SignerSync, local::PrivateKeySigner},
 };
 use surety_primitives::{
-    Answer, Budget, CompactSignature, Domain, Outcome, Output, Request, RequestError, RequestHash, Response,
-    Statement, Status, service_chain_id,
+    Answer, Budget, CompactSignature, Domain, Outcome, Output, Request, RequestError, RequestHash, Response, Statement,
+    Status, service_chain_id,
 };
 
 use crate::{
@@ -114,7 +114,9 @@ pub struct Provider {
 
 impl std::fmt::Debug for Provider {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Provider").field("service", &self.service).finish_non_exhaustive()
+        f.debug_struct("Provider")
+            .field("service", &self.service)
+            .finish_non_exhaustive()
     }
 }
 
@@ -143,17 +145,42 @@ pub struct Shared {
 
 impl std::fmt::Debug for Shared {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Shared").field("domain", &self.domain).finish_non_exhaustive()
+        f.debug_struct("Shared")
+            .field("domain", &self.domain)
+            .finish_non_exhaustive()
     }
 }
 
 impl Provider {
     /// The provider of `service`.
     pub fn new(service: Address, shared: Shared) -> Self {
-        let Shared { domain, signer, store, pool, programs, sources, chain, limits, metrics } = shared;
+        let Shared {
+            domain,
+            signer,
+            store,
+            pool,
+            programs,
+            sources,
+            chain,
+            limits,
+            metrics,
+        } = shared;
         let chain_id = service_chain_id(domain.chain_id, service);
         let methods = Mutex::default();
-        Self { service, chain_id, domain, signer, store, pool, programs, sources, chain, limits, metrics, methods }
+        Self {
+            service,
+            chain_id,
+            domain,
+            signer,
+            store,
+            pool,
+            programs,
+            sources,
+            chain,
+            limits,
+            metrics,
+            methods,
+        }
     }
 
     /// The service's contract.
@@ -199,7 +226,10 @@ impl Provider {
     /// A preimage that is on this machine.
     pub async fn preimage(&self, hash: B256) -> Option<Bytes> {
         let sources = self.sources.clone();
-        tokio::task::spawn_blocking(move || sources.local(hash)).await.ok().flatten()
+        tokio::task::spawn_blocking(move || sources.local(hash))
+            .await
+            .ok()
+            .flatten()
     }
 
     /// Executes a signed request, stores it and its answer durably, and returns its hash. The same request always has
@@ -234,20 +264,31 @@ impl Provider {
         let program = self.program_of(&request.data).await?;
         let statement = self.statement(program, &request.data, request.budget);
         let (hash, requester) = (request.hash, request.requester);
-        let new = NewRequest { hash: hash.0, requester, raw: RawRequest::Transaction(raw) };
+        let new = NewRequest {
+            hash: hash.0,
+            requester,
+            raw: RawRequest::Transaction(raw),
+        };
         self.settle(new, statement, request.data).await?;
         Ok(hash)
     }
 
     /// Answers a request to this service made on-chain.
-    pub async fn answer_forced(
-        self: &Arc<Self>,
-        request: ForcedCall,
-    ) -> Result<Answer, ProviderError> {
-        let ForcedCall { hash, requester, program, data, budget } = request;
+    pub async fn answer_forced(self: &Arc<Self>, request: ForcedCall) -> Result<Answer, ProviderError> {
+        let ForcedCall {
+            hash,
+            requester,
+            program,
+            data,
+            budget,
+        } = request;
         let statement = self.statement(program, &data, budget);
         let raw = RawRequest::Forced(store::ForcedRequest { data: data.clone() });
-        let new = NewRequest { hash: hash.0, requester, raw };
+        let new = NewRequest {
+            hash: hash.0,
+            requester,
+            raw,
+        };
         let stored = match self.store.response(hash.0)? {
             Some(stored) => stored,
             None => self.settle(new, statement, data).await?,
@@ -286,7 +327,10 @@ impl Provider {
     pub async fn call(&self, to: Address, data: Bytes, budget: Option<u64>) -> Result<Arc<Run>, ProviderError> {
         self.metrics.count(Count::Call);
         if to != self.service {
-            return Err(ProviderError::NotThisService { found: to, expected: self.service });
+            return Err(ProviderError::NotThisService {
+                found: to,
+                expected: self.service,
+            });
         }
         if data.len() > surety_primitives::MAX_DATA_BYTES {
             return Err(RequestError::DataTooLong { found: data.len() }.into());
@@ -317,18 +361,36 @@ impl Provider {
         };
         let output_limit = usize::try_from(self.limits.output_bytes).unwrap_or(usize::MAX);
         let output_limit = output_limit.min(surety_primitives::MAX_OUTPUT_BYTES);
-        Ok(self.pool.run(Job { statement, program, input, output_limit }).await?)
+        Ok(self
+            .pool
+            .run(Job {
+                statement,
+                program,
+                input,
+                output_limit,
+            })
+            .await?)
     }
 
     fn statement(&self, program: B256, data: &Bytes, budget: Budget) -> Statement {
-        Statement { service: self.service, program: program.into(), input: keccak256(data).into(), budget }
+        Statement {
+            service: self.service,
+            program: program.into(),
+            input: keccak256(data).into(),
+            budget,
+        }
     }
 
     /// The program of the method that `data` calls, from the registry.
     async fn program_of(&self, data: &Bytes) -> Result<B256, ProviderError> {
-        let selector = *data.first_chunk::<4>().ok_or(ProviderError::NoSelector { found: data.len() })?;
+        let selector = *data
+            .first_chunk::<4>()
+            .ok_or(ProviderError::NoSelector { found: data.len() })?;
         let known = self.methods.lock().ok().and_then(|m| m.get(&selector).copied());
-        let unknown = || ProviderError::UnknownMethod { service: self.service, selector };
+        let unknown = || ProviderError::UnknownMethod {
+            service: self.service,
+            selector,
+        };
         if let Some((at, program)) = known
             && at.elapsed() < METHOD_FRESH
         {
@@ -418,7 +480,11 @@ pub(crate) fn sign_stored(
         budget: Budget::new(a.budget).map_err(|e| internal(e.to_string()))?,
     };
     let status = Status::try_from(a.status).map_err(|e| internal(e.to_string()))?;
-    let outcome = Outcome { status, exit: a.exit, output_root: a.output_root.into() };
+    let outcome = Outcome {
+        status,
+        exit: a.exit,
+        output_root: a.output_root.into(),
+    };
     let output = if a.chunks.is_empty() {
         Output::canonical(a.output.to_vec())
     } else {
@@ -426,9 +492,15 @@ pub(crate) fn sign_stored(
     };
     let output = output.map_err(|e| internal(e.to_string()))?;
     let result = outcome.result_hash();
-    let response =
-        Response { statement, request: stored.request.into(), requester: stored.requester, result };
-    let signature = signer.sign_hash_sync(&response.digest(domain)).map_err(|e| internal(e.to_string()))?;
+    let response = Response {
+        statement,
+        request: stored.request.into(),
+        requester: stored.requester,
+        result,
+    };
+    let signature = signer
+        .sign_hash_sync(&response.digest(domain))
+        .map_err(|e| internal(e.to_string()))?;
     Ok(Answer {
         statement,
         request: response.request,

@@ -58,7 +58,9 @@ pub enum StoreError {
     #[error("{0} is open in another process: stop that node first, or give this one a data_dir of its own")]
     Locked(PathBuf),
     /// The file is not a store or is damaged.
-    #[error("{path} is damaged or no store ({message}): restore a backup. Do NOT start with an empty store under the same key: it could sign a second answer to an old statement")]
+    #[error(
+        "{path} is damaged or no store ({message}): restore a backup. Do NOT start with an empty store under the same key: it could sign a second answer to an old statement"
+    )]
     Damaged {
         /// The file.
         path: PathBuf,
@@ -94,7 +96,13 @@ pub enum StoreError {
 macro_rules! io_errors {
     ($($t:ty),*) => { $(impl From<$t> for StoreError { fn from(e: $t) -> Self { StoreError::Io(e.to_string()) } })* };
 }
-io_errors!(redb::StorageError, redb::TableError, redb::TransactionError, redb::CommitError, redb::SetDurabilityError);
+io_errors!(
+    redb::StorageError,
+    redb::TableError,
+    redb::TransactionError,
+    redb::CommitError,
+    redb::SetDurabilityError
+);
 
 /// Whose store this is. Opening it as anyone else fails, because its answers would then be signed twice or wrongly.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -285,19 +293,22 @@ pub struct Store {
 
 impl std::fmt::Debug for Store {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Store").field("max_bytes", &self.max_bytes).finish_non_exhaustive()
+        f.debug_struct("Store")
+            .field("max_bytes", &self.max_bytes)
+            .finish_non_exhaustive()
     }
 }
 
 impl Store {
     /// Opens or makes the store at `path`.
     pub fn open(path: &Path, options: OpenOptions) -> Result<Self, StoreError> {
-        let damaged = |message: String| StoreError::Damaged { path: path.to_owned(), message };
+        let damaged = |message: String| StoreError::Damaged {
+            path: path.to_owned(),
+            message,
+        };
         // redb checks what it reads, but a damaged header can trip one of its own assertions.
-        let opened = std::panic::catch_unwind(|| {
-            Database::builder().set_cache_size(PAGE_CACHE).create(path)
-        })
-        .map_err(|_| damaged("the database's own checks failed".into()))?;
+        let opened = std::panic::catch_unwind(|| Database::builder().set_cache_size(PAGE_CACHE).create(path))
+            .map_err(|_| damaged("the database's own checks failed".into()))?;
         let db = opened.map_err(|e| match e {
             redb::DatabaseError::DatabaseAlreadyOpen => StoreError::Locked(path.to_owned()),
             e => damaged(e.to_string()),
@@ -321,7 +332,11 @@ impl Store {
                     Some(found) if found == mark => {}
                     Some(found) => {
                         let hex = alloy::primitives::hex::encode_prefixed::<&[u8]>;
-                        return Err(StoreError::Mismatch { key, found: hex(&found), expected: hex(&mark) });
+                        return Err(StoreError::Mismatch {
+                            key,
+                            found: hex(&found),
+                            expected: hex(&mark),
+                        });
                     }
                 }
             }
@@ -343,7 +358,12 @@ impl Store {
             .name("store".into())
             .spawn(move || write_loop(&shared, &jobs, max, hook.as_ref()))
             .map_err(|e| StoreError::Io(e.to_string()))?;
-        Ok(Self { db, queue: Mutex::new(Some(queue)), writer: Mutex::new(Some(writer)), max_bytes: max })
+        Ok(Self {
+            db,
+            queue: Mutex::new(Some(queue)),
+            writer: Mutex::new(Some(writer)),
+            max_bytes: max,
+        })
     }
 
     /// Stores a request and its answer in one durable commit, and returns what is durable. The answer may be absent
@@ -401,7 +421,9 @@ impl Store {
     pub fn by_number(&self, service: Address, number: u64) -> Result<Option<B256>, StoreError> {
         let tx = self.read()?;
         let table = tx.open_table(NUMBERS)?;
-        Ok(table.get(number_key(service, number).as_slice())?.map(|v| B256::from(v.value())))
+        Ok(table
+            .get(number_key(service, number).as_slice())?
+            .map(|v| B256::from(v.value())))
     }
 
     /// Responses stored for a service.
@@ -414,7 +436,9 @@ impl Store {
     pub fn account_count(&self, service: Address, account: Address) -> Result<u64, StoreError> {
         let tx = self.read()?;
         let table = tx.open_table(ACCOUNTS)?;
-        Ok(table.get(account_key(service, account).as_slice())?.map_or(0, |v| v.value()))
+        Ok(table
+            .get(account_key(service, account).as_slice())?
+            .map_or(0, |v| v.value()))
     }
 
     /// A preimage some signed run used.
@@ -433,7 +457,14 @@ impl Store {
     /// Refuses when the bound is reached: asked before a run, so that no work is done that cannot be kept.
     pub fn check_room(&self) -> Result<(), StoreError> {
         let bytes = self.bytes()?;
-        if bytes >= self.max_bytes { Err(StoreError::Full { bytes, max: self.max_bytes }) } else { Ok(()) }
+        if bytes >= self.max_bytes {
+            Err(StoreError::Full {
+                bytes,
+                max: self.max_bytes,
+            })
+        } else {
+            Ok(())
+        }
     }
 
     /// The next L1 block whose events have not been dealt with under `name`.
@@ -441,14 +472,17 @@ impl Store {
         let tx = self.read()?;
         let table = tx.open_table(META)?;
         let key = format!("cursor {name}");
-        Ok(table.get(key.as_str())?.and_then(|v| v.value().try_into().ok().map(u64::from_be_bytes)))
+        Ok(table
+            .get(key.as_str())?
+            .and_then(|v| v.value().try_into().ok().map(u64::from_be_bytes)))
     }
 
     /// Moves a cursor.
     pub fn set_cursor(&self, name: &str, block: u64) -> Result<(), StoreError> {
         let key = format!("cursor {name}");
         self.write(move |tx, _| {
-            tx.open_table(META)?.insert(key.as_str(), block.to_be_bytes().as_slice())?;
+            tx.open_table(META)?
+                .insert(key.as_str(), block.to_be_bytes().as_slice())?;
             Ok(())
         })
     }
@@ -470,7 +504,8 @@ impl Store {
     /// Notes a move that was sent.
     pub fn set_move(&self, dispute: B256, head: B256, transaction: B256) -> Result<(), StoreError> {
         self.write(move |tx, _| {
-            tx.open_table(MOVES)?.insert(move_key(dispute, head).as_slice(), transaction.0)?;
+            tx.open_table(MOVES)?
+                .insert(move_key(dispute, head).as_slice(), transaction.0)?;
             Ok(())
         })
     }
@@ -478,7 +513,10 @@ impl Store {
     /// The transaction that answered `head`, if one was sent.
     pub fn sent_move(&self, dispute: B256, head: B256) -> Result<Option<B256>, StoreError> {
         let tx = self.read()?;
-        Ok(tx.open_table(MOVES)?.get(move_key(dispute, head).as_slice())?.map(|v| B256::from(v.value())))
+        Ok(tx
+            .open_table(MOVES)?
+            .get(move_key(dispute, head).as_slice())?
+            .map(|v| B256::from(v.value())))
     }
 
     fn read(&self) -> Result<Reading<'_>, StoreError> {
@@ -496,7 +534,13 @@ impl Store {
             let guard = self.queue.lock().map_err(|_| StoreError::Closed)?;
             guard.clone().ok_or(StoreError::Closed)?
         };
-        queue.send(Box::new(Typed { work: Some(work), value: None, reply })).map_err(|_| StoreError::Closed)?;
+        queue
+            .send(Box::new(Typed {
+                work: Some(work),
+                value: None,
+                reply,
+            }))
+            .map_err(|_| StoreError::Closed)?;
         drop(queue);
         answer.recv().map_err(|_| StoreError::Closed)?
     }
@@ -552,12 +596,7 @@ fn write_loop(db: &Open, jobs: &mpsc::Receiver<Box<dyn Job>>, max: u64, hook: Op
     }
 }
 
-fn commit(
-    db: &Open,
-    group: &mut [Box<dyn Job>],
-    max: u64,
-    hook: Option<&CommitHook>,
-) -> Result<(), StoreError> {
+fn commit(db: &Open, group: &mut [Box<dyn Job>], max: u64, hook: Option<&CommitHook>) -> Result<(), StoreError> {
     let open = db.read().map_err(|_| StoreError::Closed)?;
     let tx = begin(open.as_ref().ok_or(StoreError::Closed)?)?;
     for job in group.iter_mut() {
@@ -612,10 +651,20 @@ fn record(
     let number = last_number(&numbers, answer.service)?.saturating_add(1);
     numbers.insert(number_key(answer.service, number).as_slice(), request.hash.0)?;
     tx.open_table(REQUESTS)?.insert(request.hash.0, raw.as_slice())?;
-    let record = ResponseRecord { statement, requester: request.requester, number, nonce };
+    let record = ResponseRecord {
+        statement,
+        requester: request.requester,
+        number,
+        nonce,
+    };
     responses.insert(request.hash.0, alloy_rlp::encode(&record).as_slice())?;
-    let response =
-        StoredResponse { request: request.hash, requester: request.requester, number, nonce, answer };
+    let response = StoredResponse {
+        request: request.hash,
+        requester: request.requester,
+        number,
+        nonce,
+        answer,
+    };
     Ok(Recorded { response, contradicted })
 }
 
@@ -631,7 +680,9 @@ fn keep(
 ) -> Result<(), StoreError> {
     let mut preimages = tx.open_table(PREIMAGES)?;
     let mut missing = Vec::new();
-    let mut cost = beside.saturating_add(new.answer.length() as u64).saturating_add(OVERHEAD);
+    let mut cost = beside
+        .saturating_add(new.answer.length() as u64)
+        .saturating_add(OVERHEAD);
     for (hash, bytes) in &new.preimages {
         if preimages.get(hash.0)?.is_none() {
             missing.push((hash, bytes));
@@ -663,14 +714,27 @@ fn read_response(
     answers: &impl ReadableTable<Hash, &'static [u8]>,
     request: B256,
 ) -> Result<Option<StoredResponse>, StoreError> {
-    let Some(record) = responses.get(request.0)? else { return Ok(None) };
+    let Some(record) = responses.get(request.0)? else {
+        return Ok(None);
+    };
     let r: ResponseRecord = decode(record.value())?;
     let answer = answers
         .get(r.statement.0)?
         .map(|v| decode(v.value()))
         .transpose()?
-        .ok_or_else(|| StoreError::Io(format!("response {request} refers to statement {}, which is absent", r.statement)))?;
-    Ok(Some(StoredResponse { request, requester: r.requester, number: r.number, nonce: r.nonce, answer }))
+        .ok_or_else(|| {
+            StoreError::Io(format!(
+                "response {request} refers to statement {}, which is absent",
+                r.statement
+            ))
+        })?;
+    Ok(Some(StoredResponse {
+        request,
+        requester: r.requester,
+        number: r.number,
+        nonce: r.nonce,
+        answer,
+    }))
 }
 
 fn last_number(numbers: &impl ReadableTable<&'static [u8], Hash>, service: Address) -> Result<u64, StoreError> {
@@ -680,13 +744,17 @@ fn last_number(numbers: &impl ReadableTable<&'static [u8], Hash>, service: Addre
         Some(entry) => {
             let (key, _) = entry?;
             let tail = key.value().last_chunk::<8>().copied();
-            tail.map(u64::from_be_bytes).ok_or_else(|| StoreError::Io("a short key in `numbers`".into()))
+            tail.map(u64::from_be_bytes)
+                .ok_or_else(|| StoreError::Io("a short key in `numbers`".into()))
         }
     }
 }
 
 fn meta_u64(meta: &impl ReadableTable<&'static str, &'static [u8]>, key: &str) -> Result<u64, StoreError> {
-    Ok(meta.get(key)?.and_then(|v| v.value().try_into().ok().map(u64::from_be_bytes)).unwrap_or(0))
+    Ok(meta
+        .get(key)?
+        .and_then(|v| v.value().try_into().ok().map(u64::from_be_bytes))
+        .unwrap_or(0))
 }
 
 fn number_key(service: Address, number: u64) -> [u8; 28] {
@@ -729,7 +797,10 @@ fn decode_raw(bytes: &[u8]) -> Result<RawRequest, StoreError> {
     match bytes.split_first() {
         Some((0, rest)) => Ok(RawRequest::Transaction(Bytes::copy_from_slice(rest))),
         Some((1, rest)) => Ok(RawRequest::Forced(decode(rest)?)),
-        other => Err(StoreError::Io(format!("a request record starts with {:?}, 0 or 1 expected", other.map(|o| o.0)))),
+        other => Err(StoreError::Io(format!(
+            "a request record starts with {:?}, 0 or 1 expected",
+            other.map(|o| o.0)
+        ))),
     }
 }
 
@@ -739,8 +810,16 @@ mod tests {
     use alloy::primitives::keccak256;
 
     fn options(max_bytes: u64) -> OpenOptions {
-        let identity = Identity { operator: Address::repeat_byte(1), chain_id: 31337, disputes: Address::repeat_byte(2) };
-        OpenOptions { identity, max_bytes, hook: None }
+        let identity = Identity {
+            operator: Address::repeat_byte(1),
+            chain_id: 31337,
+            disputes: Address::repeat_byte(2),
+        };
+        OpenOptions {
+            identity,
+            max_bytes,
+            hook: None,
+        }
     }
 
     fn answer(output: &[u8]) -> Answer {
@@ -766,7 +845,10 @@ mod tests {
     }
 
     fn new_answer(output: &[u8]) -> Option<NewAnswer> {
-        Some(NewAnswer { answer: answer(output), preimages: vec![(keccak256(b"in"), Bytes::from_static(b"in"))] })
+        Some(NewAnswer {
+            answer: answer(output),
+            preimages: vec![(keccak256(b"in"), Bytes::from_static(b"in"))],
+        })
     }
 
     #[test]
@@ -789,22 +871,40 @@ mod tests {
         assert_eq!(again.response.answer, answer(b"right"));
         assert_eq!(again.response.number, 1);
         assert_eq!(store.count(Address::repeat_byte(5)).expect("reads"), 2);
-        assert_eq!(store.account_count(Address::repeat_byte(5), Address::repeat_byte(9)).expect("reads"), 2);
-        assert_eq!(store.by_number(Address::repeat_byte(5), 2).expect("reads"), Some(B256::repeat_byte(2)));
-        assert_eq!(store.request(B256::repeat_byte(1)).expect("reads"), Some(request(1).raw));
-        assert_eq!(store.preimage(keccak256(b"in")).expect("reads"), Some(Bytes::from_static(b"in")));
+        assert_eq!(
+            store
+                .account_count(Address::repeat_byte(5), Address::repeat_byte(9))
+                .expect("reads"),
+            2
+        );
+        assert_eq!(
+            store.by_number(Address::repeat_byte(5), 2).expect("reads"),
+            Some(B256::repeat_byte(2))
+        );
+        assert_eq!(
+            store.request(B256::repeat_byte(1)).expect("reads"),
+            Some(request(1).raw)
+        );
+        assert_eq!(
+            store.preimage(keccak256(b"in")).expect("reads"),
+            Some(Bytes::from_static(b"in"))
+        );
     }
 
     #[test]
     fn a_full_store_refuses_new_and_answers_old() {
         let dir = tempfile::tempdir().expect("temporary directory");
         let store = Store::open(&dir.path().join("s"), options(2_000)).expect("opens");
-        store.record(request(1), B256::repeat_byte(7), new_answer(b"a")).expect("fits");
+        store
+            .record(request(1), B256::repeat_byte(7), new_answer(b"a"))
+            .expect("fits");
         let big = vec![0; 4_000];
         let full = store.record(request(2), B256::repeat_byte(8), new_answer(&big));
         assert!(matches!(full, Err(StoreError::Full { .. })), "{full:?}");
         assert!(store.response(B256::repeat_byte(2)).expect("reads").is_none());
-        store.record(request(1), B256::repeat_byte(7), None).expect("still answers");
+        store
+            .record(request(1), B256::repeat_byte(7), None)
+            .expect("still answers");
     }
 
     #[test]
@@ -812,7 +912,10 @@ mod tests {
         let dir = tempfile::tempdir().expect("temporary directory");
         let path = dir.path().join("s");
         let store = Store::open(&path, options(1 << 20)).expect("opens");
-        assert!(matches!(Store::open(&path, options(1 << 20)), Err(StoreError::Locked(_))));
+        assert!(matches!(
+            Store::open(&path, options(1 << 20)),
+            Err(StoreError::Locked(_))
+        ));
         drop(store);
         let mut other = options(1 << 20);
         other.identity.operator = Address::repeat_byte(3);
@@ -821,9 +924,15 @@ mod tests {
         let mut bytes = std::fs::read(&path).expect("reads");
         bytes.iter_mut().take(512).for_each(|b| *b ^= 0x5a);
         std::fs::write(&path, &bytes).expect("writes");
-        assert!(matches!(Store::open(&path, options(1 << 20)), Err(StoreError::Damaged { .. })));
+        assert!(matches!(
+            Store::open(&path, options(1 << 20)),
+            Err(StoreError::Damaged { .. })
+        ));
         std::fs::write(&path, b"not a database").expect("writes");
-        assert!(matches!(Store::open(&path, options(1 << 20)), Err(StoreError::Damaged { .. })));
+        assert!(matches!(
+            Store::open(&path, options(1 << 20)),
+            Err(StoreError::Damaged { .. })
+        ));
     }
 
     #[test]
@@ -837,7 +946,9 @@ mod tests {
                     for i in 0..20u8 {
                         let mut r = request(0);
                         r.hash = keccak256([t, i]);
-                        store.record(r, keccak256([t, i, 1]), new_answer(&[t, i])).expect("stores");
+                        store
+                            .record(r, keccak256([t, i, 1]), new_answer(&[t, i]))
+                            .expect("stores");
                     }
                 });
             }

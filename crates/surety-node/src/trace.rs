@@ -68,7 +68,9 @@ struct Traces {
 
 impl std::fmt::Debug for MachineTracer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("MachineTracer").field("checkpoint_bytes", &self.checkpoint_bytes).finish_non_exhaustive()
+        f.debug_struct("MachineTracer")
+            .field("checkpoint_bytes", &self.checkpoint_bytes)
+            .finish_non_exhaustive()
     }
 }
 
@@ -82,7 +84,14 @@ impl MachineTracer {
         preimage_bytes: u64,
         checkpoint_bytes: u64,
     ) -> Self {
-        Self { programs, sources, runtime, preimage_bytes, checkpoint_bytes, traces: Mutex::default() }
+        Self {
+            programs,
+            sources,
+            runtime,
+            preimage_bytes,
+            checkpoint_bytes,
+            traces: Mutex::default(),
+        }
     }
 
     fn program(&self, statement: &Statement) -> Result<Program, RunFailure> {
@@ -101,8 +110,17 @@ impl MachineTracer {
                 .block_on(self.sources.remote(hash, &mut Vec::new()))
                 .ok_or(RunFailure::MissingPreimage(hash))?,
         };
-        let lookup = Lookup::Network { runtime: self.runtime.clone(), until: None };
-        Ok(RunPreimages::new(self.sources.clone(), hash, &input, self.preimage_bytes, lookup))
+        let lookup = Lookup::Network {
+            runtime: self.runtime.clone(),
+            until: None,
+        };
+        Ok(RunPreimages::new(
+            self.sources.clone(),
+            hash,
+            &input,
+            self.preimage_bytes,
+            lookup,
+        ))
     }
 
     /// A machine at the nearest kept point at or before `position`.
@@ -127,7 +145,9 @@ impl MachineTracer {
     /// How many checkpoints a trace of this program may have, if each differs from the others in all of its memory.
     fn room(&self, program: &Program) -> usize {
         let each = program.memory().size().max(1);
-        usize::try_from(self.checkpoint_bytes / each).unwrap_or(usize::MAX).clamp(2, 96)
+        usize::try_from(self.checkpoint_bytes / each)
+            .unwrap_or(usize::MAX)
+            .clamp(2, 96)
     }
 
     /// Keeps the points asked for last, and of the older ones as many as there is room for, nearest first.
@@ -146,14 +166,22 @@ impl MachineTracer {
         while points.len() > room {
             // Furthest from the segment in question goes first; within it, every other one has to do.
             let distance = |p: u64| low.saturating_sub(p).max(p.saturating_sub(high));
-            let outside = points.keys().copied().max_by_key(|p| distance(*p)).filter(|p| distance(*p) > 0);
+            let outside = points
+                .keys()
+                .copied()
+                .max_by_key(|p| distance(*p))
+                .filter(|p| distance(*p) > 0);
             match outside.or_else(|| points.keys().copied().nth(1)) {
                 Some(p) => points.remove(&p),
                 None => break,
             };
         }
         while traces.by_statement.len() > MAX_TRACES {
-            let oldest = traces.by_statement.iter().min_by_key(|(_, (used, _))| *used).map(|(id, _)| *id);
+            let oldest = traces
+                .by_statement
+                .iter()
+                .min_by_key(|(_, (used, _))| *used)
+                .map(|(id, _)| *id);
             match oldest {
                 Some(id) => traces.by_statement.remove(&id),
                 None => break,
@@ -164,7 +192,9 @@ impl MachineTracer {
 
 impl Tracer for MachineTracer {
     fn values(&self, statement: &Statement, positions: &[u64], stop: &Stop) -> Result<Vec<B256>, RunFailure> {
-        let Some(&first) = positions.first() else { return Ok(vec![]) };
+        let Some(&first) = positions.first() else {
+            return Ok(vec![]);
+        };
         if !positions.is_sorted() {
             return Err(RunFailure::Internal("positions are not ascending".into()));
         }
@@ -200,12 +230,22 @@ impl Tracer for MachineTracer {
         advance(&mut machine, position, &mut preimages, stop)?;
         match kind {
             Transition::Step => {
-                let witness =
-                    machine.witness(&mut preimages).map_err(|e| RunFailure::Internal(e.to_string()))?;
-                let part = |(hash, offset)| PreimagePart { hash: B256::from(hash), offset };
-                Ok(TraceWitness { bytes: witness.bytes, preimage: witness.preimage.map(part) })
+                let witness = machine
+                    .witness(&mut preimages)
+                    .map_err(|e| RunFailure::Internal(e.to_string()))?;
+                let part = |(hash, offset)| PreimagePart {
+                    hash: B256::from(hash),
+                    offset,
+                };
+                Ok(TraceWitness {
+                    bytes: witness.bytes,
+                    preimage: witness.preimage.map(part),
+                })
             }
-            Transition::Projection => Ok(TraceWitness { bytes: machine.state_bytes().to_vec(), preimage: None }),
+            Transition::Projection => Ok(TraceWitness {
+                bytes: machine.state_bytes().to_vec(),
+                preimage: None,
+            }),
             Transition::Identity => Err(RunFailure::Internal("the identity has no witness".into())),
         }
     }
@@ -213,5 +253,7 @@ impl Tracer for MachineTracer {
 
 /// The preimage of `hash`, from this machine or over the network. Blocks.
 pub(crate) fn preimage(sources: &Sources, runtime: &Handle, hash: B256) -> Option<Bytes> {
-    sources.local(hash).or_else(|| runtime.block_on(sources.remote(hash, &mut Vec::new())))
+    sources
+        .local(hash)
+        .or_else(|| runtime.block_on(sources.remote(hash, &mut Vec::new())))
 }

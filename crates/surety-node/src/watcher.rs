@@ -50,7 +50,9 @@ pub(crate) struct Watcher {
 
 impl std::fmt::Debug for Watcher {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Watcher").field("disputes", &self.disputes).finish_non_exhaustive()
+        f.debug_struct("Watcher")
+            .field("disputes", &self.disputes)
+            .finish_non_exhaustive()
     }
 }
 
@@ -65,7 +67,11 @@ struct Logbook {
 impl Logbook {
     fn add(&mut self, at: At, dispute: StatementId, event: Event) {
         // Read again from an earlier block: known already.
-        if self.logs.last().is_some_and(|(last, _, _)| (at.block, at.log) <= (last.block, last.log)) {
+        if self
+            .logs
+            .last()
+            .is_some_and(|(last, _, _)| (at.block, at.log) <= (last.block, last.log))
+        {
             return;
         }
         if self.logs.len() >= MAX_LOGS {
@@ -91,7 +97,9 @@ impl Logbook {
         if !settled.is_empty() {
             // The same statement may be disputed again later; that is another dispute.
             self.logs.retain(|(at, id, _)| {
-                !settled.iter().any(|(s, end)| s == id && (at.block, at.log) <= (end.block, end.log))
+                !settled
+                    .iter()
+                    .any(|(s, end)| s == id && (at.block, at.log) <= (end.block, end.log))
             });
         }
     }
@@ -163,13 +171,16 @@ impl Watcher {
             match event {
                 ChainEvent::Log(log) => {
                     let Some(number) = log.block_number else { continue };
-                    let Some(what) = decode(&log, self.disputes) else { continue };
+                    let Some(what) = decode(&log, self.disputes) else {
+                        continue;
+                    };
                     let time = match log.block_timestamp {
                         Some(time) => time,
                         None => match self.feed.time_of(number).await {
                             Ok(time) => time,
                             Err(e) => {
-                                self.feed.restart(logbook.oldest().unwrap_or(number).min(number).max(self.first_block));
+                                self.feed
+                                    .restart(logbook.oldest().unwrap_or(number).min(number).max(self.first_block));
                                 return Err(e);
                             }
                         },
@@ -231,13 +242,21 @@ impl Watcher {
     fn tell_again(&mut self, logbook: &Logbook) {
         self.player.handle(Input::Reset);
         for (at, dispute, event) in &logbook.logs {
-            self.player.handle(Input::Event { dispute: *dispute, at: *at, event: event.clone() });
+            self.player.handle(Input::Event {
+                dispute: *dispute,
+                at: *at,
+                event: event.clone(),
+            });
         }
     }
 
     /// The player found that something is missing: read the chain again.
     fn replay(&mut self, logbook: &mut Logbook) {
-        let from = if logbook.incomplete { self.first_block } else { logbook.oldest().unwrap_or(self.first_block) };
+        let from = if logbook.incomplete {
+            self.first_block
+        } else {
+            logbook.oldest().unwrap_or(self.first_block)
+        };
         *logbook = Logbook::default();
         self.player.handle(Input::Reset);
         self.feed.restart(from);

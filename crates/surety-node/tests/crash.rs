@@ -30,7 +30,9 @@ const AT: &str = "SURETY_CRASH_TEST_AT";
 /// Not a test by itself: the node that the tests below kill. Returns at once when nobody started it as that.
 #[test]
 fn child() {
-    let Some(dir) = std::env::var_os(DIR).map(PathBuf::from) else { return };
+    let Some(dir) = std::env::var_os(DIR).map(PathBuf::from) else {
+        return;
+    };
     let at: u64 = std::env::var(AT).unwrap().parse().unwrap();
     let seen = AtomicU64::new(0);
     let reached = dir.join("reached");
@@ -42,15 +44,26 @@ fn child() {
             }
         }
     });
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .unwrap();
     runtime.block_on(async {
         let hashes = install(&dir.join("programs"), &[("echo", echo(0)), ("fail", echo(7))]);
         let programs = hashes.iter().map(|(name, hash)| (selector(name), *hash)).collect();
-        let methods = Arc::new(Methods { programs, ..Methods::default() });
+        let methods = Arc::new(Methods {
+            programs,
+            ..Methods::default()
+        });
         let mut config = config(&dir);
         config.metrics = None;
-        let node =
-            Node::builder(config).signer(operator()).chain(parts(methods)).commit_hook(hook).start().await.unwrap();
+        let node = Node::builder(config)
+            .signer(operator())
+            .chain(parts(methods))
+            .commit_hook(hook)
+            .start()
+            .await
+            .unwrap();
         let address = node.endpoints()[0].1.to_string();
         std::fs::write(dir.join("address.new"), address).unwrap();
         std::fs::rename(dir.join("address.new"), dir.join("address")).unwrap();
@@ -113,9 +126,14 @@ async fn drive(dir: &Path, at: u64, requests: &[(Bytes, B256)]) -> (BTreeMap<B25
 #[tokio::test(flavor = "multi_thread")]
 async fn p5_kill_9_at_any_commit_loses_and_changes_nothing() {
     // Two requests of one statement among them.
-    let requests: Vec<_> = [(0, "echo", b'a'), (1, "echo", b'a'), (2, "fail", b'b'), (3, "echo", b'c')]
-        .map(|(nonce, name, byte)| request(nonce, 100, data(name, &[byte])))
-        .into();
+    let requests: Vec<_> = [
+        (0, "echo", b'a'),
+        (1, "echo", b'a'),
+        (2, "fail", b'b'),
+        (3, "echo", b'c'),
+    ]
+    .map(|(nonce, name, byte)| request(nonce, 100, data(name, &[byte])))
+    .into();
     let dir = tempfile::tempdir().unwrap();
     let (golden, killed) = drive(dir.path(), u64::MAX, &requests).await;
     assert!(!killed && golden.len() == requests.len());
@@ -133,15 +151,31 @@ async fn p5_kill_9_at_any_commit_loses_and_changes_nothing() {
         points += 1;
         let (mut child, client) = start(dir.path(), u64::MAX);
         for (hash, answer) in &acknowledged {
-            assert_eq!(&client.answer(*hash).await, answer, "kill point {at}: acknowledged, then lost or changed");
+            assert_eq!(
+                &client.answer(*hash).await,
+                answer,
+                "kill point {at}: acknowledged, then lost or changed"
+            );
         }
         for (raw, hash) in &requests {
             assert_eq!(client.send(raw).await.unwrap(), json!(hash));
-            assert_eq!(client.answer(*hash).await, golden[hash], "kill point {at}: another answer");
+            assert_eq!(
+                client.answer(*hash).await,
+                golden[hash],
+                "kill point {at}: another answer"
+            );
         }
-        assert_eq!(client.call("eth_blockNumber", json!([])).await.unwrap(), "0x4", "kill point {at}");
+        assert_eq!(
+            client.call("eth_blockNumber", json!([])).await.unwrap(),
+            "0x4",
+            "kill point {at}"
+        );
         child.kill().unwrap();
         child.wait().unwrap();
     }
-    assert_eq!(points, 2 * requests.len() as u64, "before and after the commit of each request");
+    assert_eq!(
+        points,
+        2 * requests.len() as u64,
+        "before and after the commit of each request"
+    );
 }

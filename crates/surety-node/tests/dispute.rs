@@ -75,7 +75,9 @@ impl Referee for Shown {
     }
 
     fn is_initial(&self, statement: &Statement, witness: &[u8]) -> bool {
-        let Some(state) = witness.first_chunk::<263>().map(State::from_bytes) else { return false };
+        let Some(state) = witness.first_chunk::<263>().map(State::from_bytes) else {
+            return false;
+        };
         let program = [
             &state.code_root[..],
             &[state.code_height],
@@ -109,12 +111,25 @@ struct GameChain(Arc<Mutex<World>>);
 impl GameChain {
     fn new(methods: HashMap<[u8; 4], B256>) -> Self {
         let shown = Shown::default();
-        Self(Arc::new(Mutex::new(World { now: 1_000, block: 1, game: None, logs: vec![], shown, sent: vec![], methods })))
+        Self(Arc::new(Mutex::new(World {
+            now: 1_000,
+            block: 1,
+            game: None,
+            logs: vec![],
+            shown,
+            sent: vec![],
+            methods,
+        })))
     }
 
     fn open(&self, statement: Statement, claims: &[ClaimDetail]) {
         let mut w = self.0.lock().unwrap();
-        let rules = Rules { disputes: disputes(), chain_id: L1, clock: CLOCK, join_window: JOIN_WINDOW };
+        let rules = Rules {
+            disputes: disputes(),
+            chain_id: L1,
+            clock: CLOCK,
+            join_window: JOIN_WINDOW,
+        };
         let (game, events) = Game::open(rules, w.now, user().address(), statement, claims).unwrap();
         w.game = Some(game);
         w.emit(statement.id(), events);
@@ -141,8 +156,18 @@ impl GameChain {
 
     fn parts(&self, operator: Address, trouble: bool) -> ChainParts {
         ChainParts {
-            client: Arc::new(Account { chain: self.clone(), operator, calls: AtomicU64::new(0), trouble }),
-            feed: Some(Box::new(Feed { chain: self.clone(), next: 0, polls: 0, trouble })),
+            client: Arc::new(Account {
+                chain: self.clone(),
+                operator,
+                calls: AtomicU64::new(0),
+                trouble,
+            }),
+            feed: Some(Box::new(Feed {
+                chain: self.clone(),
+                next: 0,
+                polls: 0,
+                trouble,
+            })),
             deployment: deployment(),
             clock: CLOCK,
         }
@@ -153,7 +178,10 @@ impl World {
     fn emit(&mut self, dispute: StatementId, events: Vec<Event>) {
         self.block += 1;
         for (i, event) in events.into_iter().enumerate() {
-            let inner = alloy::primitives::Log { address: disputes(), data: encode(dispute.0, event) };
+            let inner = alloy::primitives::Log {
+                address: disputes(),
+                data: encode(dispute.0, event),
+            };
             self.logs.push(Log {
                 inner,
                 block_number: Some(self.block),
@@ -167,20 +195,32 @@ impl World {
     fn act(&mut self, sender: Address, what: &'static str, action: Action) -> Result<Receipt, Error> {
         self.now += 1;
         let now = self.now;
-        let refused = || Error::Reverted { to: disputes(), revert: Revert::new(Bytes::new()) };
+        let refused = || Error::Reverted {
+            to: disputes(),
+            revert: Revert::new(Bytes::new()),
+        };
         let game = self.game.as_mut().ok_or_else(refused)?;
         let id = game.statement().id();
-        let events =
-            game.apply(now, sender, action, &self.shown, |_| U256::from(1_000)).map_err(|_| refused())?;
+        let events = game
+            .apply(now, sender, action, &self.shown, |_| U256::from(1_000))
+            .map_err(|_| refused())?;
         self.sent.push((sender, what));
         self.emit(id, events);
-        Ok(Receipt { hash: keccak256(now.to_be_bytes()), gas: 0, block: self.block })
+        Ok(Receipt {
+            hash: keccak256(now.to_be_bytes()),
+            gas: 0,
+            block: self.block,
+        })
     }
 }
 
 fn encode(dispute: B256, event: Event) -> LogData {
     match event {
-        Event::Opened { opener, statement, join_until } => IDisputes::Opened {
+        Event::Opened {
+            opener,
+            statement,
+            join_until,
+        } => IDisputes::Opened {
             dispute,
             service: statement.service,
             opener,
@@ -197,21 +237,51 @@ fn encode(dispute: B256, event: Event) -> LogData {
             result: detail.result.0,
         }
         .encode_log_data(),
-        Event::MatchStarted { a, b, levels, head } => {
-            IDisputes::MatchStarted { dispute, a, b, levels, head }.encode_log_data()
+        Event::MatchStarted { a, b, levels, head } => IDisputes::MatchStarted {
+            dispute,
+            a,
+            b,
+            levels,
+            head,
         }
-        Event::Dissected { number, segment, head, points } => {
-            IDisputes::Dissected { dispute, r#move: number, segment, head, points: *points }.encode_log_data()
+        .encode_log_data(),
+        Event::Dissected {
+            number,
+            segment,
+            head,
+            points,
+        } => IDisputes::Dissected {
+            dispute,
+            r#move: number,
+            segment,
+            head,
+            points: *points,
         }
+        .encode_log_data(),
         Event::Stepped { position } => IDisputes::Stepped { dispute, position }.encode_log_data(),
         Event::Expired => IDisputes::Expired { dispute }.encode_log_data(),
-        Event::Decided { result } => IDisputes::Decided { dispute, result: result.0 }.encode_log_data(),
-        Event::Eliminated { index, operator, join_until } => {
-            IDisputes::Eliminated { dispute, index, operator, joinUntil: join_until }.encode_log_data()
+        Event::Decided { result } => IDisputes::Decided {
+            dispute,
+            result: result.0,
         }
-        Event::Settled { result, slashed } => {
-            IDisputes::Settled { dispute, result: result.0, slashed }.encode_log_data()
+        .encode_log_data(),
+        Event::Eliminated {
+            index,
+            operator,
+            join_until,
+        } => IDisputes::Eliminated {
+            dispute,
+            index,
+            operator,
+            joinUntil: join_until,
         }
+        .encode_log_data(),
+        Event::Settled { result, slashed } => IDisputes::Settled {
+            dispute,
+            result: result.0,
+            slashed,
+        }
+        .encode_log_data(),
     }
 }
 
@@ -234,20 +304,32 @@ impl ChainFeed for Feed {
         if self.trouble && self.polls.is_multiple_of(5) && !w.logs.is_empty() {
             // Back to some block, and what came after it comes again: all of it, at times.
             let to = w.logs[self.polls as usize % w.logs.len()].block_number.unwrap() - 1;
-            self.next = w.logs.iter().position(|l| l.block_number.unwrap() > to).unwrap_or(w.logs.len());
+            self.next = w
+                .logs
+                .iter()
+                .position(|l| l.block_number.unwrap() > to)
+                .unwrap_or(w.logs.len());
             return Ok(vec![ChainEvent::Rollback { to }]);
         }
         w.now += TICK;
         w.block += 1;
         let new = w.logs[self.next..].iter().map(|l| ChainEvent::Log(Box::new(l.clone())));
-        let head = BlockId { number: w.block, hash: B256::ZERO, timestamp: w.now };
+        let head = BlockId {
+            number: w.block,
+            hash: B256::ZERO,
+            timestamp: w.now,
+        };
         let events = new.chain([ChainEvent::Head(head)]).collect();
         self.next = w.logs.len();
         Ok(events)
     }
     fn restart(&mut self, from_block: u64) {
         let w = self.chain.0.lock().unwrap();
-        self.next = w.logs.iter().position(|l| l.block_number.unwrap() >= from_block).unwrap_or(w.logs.len());
+        self.next = w
+            .logs
+            .iter()
+            .position(|l| l.block_number.unwrap() >= from_block)
+            .unwrap_or(w.logs.len());
     }
     async fn time_of(&mut self, _: u64) -> Result<u64, Error> {
         Ok(self.chain.0.lock().unwrap().now)
@@ -263,7 +345,11 @@ struct Account {
 }
 
 fn lost_connection() -> Error {
-    Error::Unreachable { url: "test".into(), method: "eth_call", cause: "lost".into() }
+    Error::Unreachable {
+        url: "test".into(),
+        method: "eth_call",
+        cause: "lost".into(),
+    }
 }
 
 impl Account {
@@ -274,7 +360,11 @@ impl Account {
         }
         let done = self.chain.0.lock().unwrap().act(self.operator, what, action)?;
         // Sent, included, and the answer lost on the way.
-        if self.trouble && calls.is_multiple_of(3) { Err(lost_connection()) } else { Ok(done) }
+        if self.trouble && calls.is_multiple_of(3) {
+            Err(lost_connection())
+        } else {
+            Ok(done)
+        }
     }
 }
 
@@ -291,7 +381,9 @@ impl ChainClient for Account {
     }
     async fn dispute(&self, _: StatementId) -> Result<Option<IDisputes::View>, Error> {
         let w = self.chain.0.lock().unwrap();
-        let Some(game) = w.game.as_ref().filter(|g| g.settlement().is_none()) else { return Ok(None) };
+        let Some(game) = w.game.as_ref().filter(|g| g.settlement().is_none()) else {
+            return Ok(None);
+        };
         let running = game.running();
         Ok(Some(IDisputes::View {
             joinUntil: game.join_until(),
@@ -327,11 +419,22 @@ impl ChainClient for Account {
         self.act("join", Action::Join(detail))
     }
     async fn dissect(&self, _: StatementId, head: B256, segment: u8, points: [B256; 31]) -> Result<Receipt, Error> {
-        self.act("dissect", Action::Dissect { head, segment: segment.into(), points: Box::new(points) })
+        self.act(
+            "dissect",
+            Action::Dissect {
+                head,
+                segment: segment.into(),
+                points: Box::new(points),
+            },
+        )
     }
     async fn step(&self, _: &Statement, head: B256, d: u8, openings: Bytes, witness: Bytes) -> Result<Receipt, Error> {
-        let action =
-            Action::Step { head, segment: d.into(), openings: openings.to_vec(), witness: witness.to_vec() };
+        let action = Action::Step {
+            head,
+            segment: d.into(),
+            openings: openings.to_vec(),
+            witness: witness.to_vec(),
+        };
         self.act("step", action)
     }
     async fn show(&self, data: Bytes, offsets: Vec<u32>) -> Result<Receipt, Error> {
@@ -346,7 +449,11 @@ impl ChainClient for Account {
             w.shown.words.insert((hash, offset), word);
         }
         w.sent.push((self.operator, "show"));
-        Ok(Receipt { hash: B256::ZERO, gas: 0, block: w.block })
+        Ok(Receipt {
+            hash: B256::ZERO,
+            gas: 0,
+            block: w.block,
+        })
     }
     async fn expire(&self, _: StatementId) -> Result<Receipt, Error> {
         self.act("expire", Action::Expire)
@@ -365,7 +472,11 @@ struct Lying {
 impl Tracer for Lying {
     fn values(&self, s: &Statement, positions: &[u64], stop: &Stop) -> Result<Vec<B256>, RunFailure> {
         let roots = self.honest.values(s, positions, stop)?;
-        Ok(positions.iter().zip(roots).map(|(p, r)| if *p >= self.from { keccak256(r) } else { r }).collect())
+        Ok(positions
+            .iter()
+            .zip(roots)
+            .map(|(p, r)| if *p >= self.from { keccak256(r) } else { r })
+            .collect())
     }
     fn witness(&self, s: &Statement, p: u64, kind: Transition, stop: &Stop) -> Result<TraceWitness, RunFailure> {
         self.honest.witness(s, p, kind, stop)
@@ -390,7 +501,9 @@ async fn start_in_trouble(
     let mut config = config(dir);
     config.program_dirs = vec![dir.parent().unwrap().join("programs")];
     config.metrics = None;
-    let mut builder = Node::builder(config).signer(key.clone()).chain(chain.parts(key.address(), trouble));
+    let mut builder = Node::builder(config)
+        .signer(key.clone())
+        .chain(chain.parts(key.address(), trouble));
     if let Some(from) = lie_from {
         builder = builder.tracer(move |honest| Arc::new(Lying { honest, from }));
     }
@@ -407,7 +520,10 @@ impl Setup {
         let dir = tempfile::tempdir().unwrap();
         let hashes = install(&dir.path().join("programs"), &[("work", work(1))]);
         let methods = hashes.iter().map(|(name, hash)| (selector(name), *hash)).collect();
-        Self { chain: GameChain::new(methods), dir }
+        Self {
+            chain: GameChain::new(methods),
+            dir,
+        }
     }
 
     fn dir(&self, name: &str) -> std::path::PathBuf {
@@ -424,7 +540,15 @@ async fn ask(node: &NodeHandle) -> (Statement, ClaimDetail) {
     client.send(&raw).await.unwrap();
     let answer = client.answer(hash).await;
     let (request, requester) = (answer.request, answer.requester);
-    (answer.statement, ClaimDetail { operator: answer.operator, request, requester, result: answer.result })
+    (
+        answer.statement,
+        ClaimDetail {
+            operator: answer.operator,
+            request,
+            requester,
+            result: answer.result,
+        },
+    )
 }
 
 fn false_claim(operator: Address, n: u8) -> ClaimDetail {
@@ -443,7 +567,10 @@ const LOOP: u64 = 2 + 4 * 4_096;
 async fn p2_a_liar_loses_wherever_the_lie_is() {
     // First wrong position: after the first step; in the loop; INPUT; READ, which needs a preimage shown; the end of the
     // budget; nowhere (only the result is wrong).
-    for (i, from) in [1, 1_000, LOOP + 2, LOOP + 8, 100_000, u64::MAX].into_iter().enumerate() {
+    for (i, from) in [1, 1_000, LOOP + 2, LOOP + 8, 100_000, u64::MAX]
+        .into_iter()
+        .enumerate()
+    {
         let s = Setup::new();
         let (honest, liar) = (key(1), key(2));
         let h = start(&s.dir("honest"), &s.chain, &honest, None).await;
@@ -455,7 +582,11 @@ async fn p2_a_liar_loses_wherever_the_lie_is() {
             claims.reverse();
         }
         s.chain.open(statement, &claims);
-        assert_eq!(s.chain.settled().await, HashSet::from([liar.address()]), "lie from {from}");
+        assert_eq!(
+            s.chain.settled().await,
+            HashSet::from([liar.address()]),
+            "lie from {from}"
+        );
         h.stop().await;
         l.stop().await;
     }
@@ -475,7 +606,11 @@ async fn p1_reorganisations_and_lost_connections_do_not_make_an_honest_node_lose
             claims.reverse();
         }
         s.chain.open(statement, &claims);
-        assert_eq!(s.chain.settled().await, HashSet::from([liar.address()]), "lie from {from}");
+        assert_eq!(
+            s.chain.settled().await,
+            HashSet::from([liar.address()]),
+            "lie from {from}"
+        );
         h.stop().await;
         l.stop().await;
     }
@@ -530,9 +665,15 @@ async fn p2_one_honest_node_joins_when_nobody_is_right_and_expires_the_silent() 
     config.program_dirs = vec![s.dir.path().join("programs")];
     config.preimages.directories = vec![pre];
     config.metrics = None;
-    let h = Node::builder(config).signer(honest.clone()).chain(s.chain.parts(honest.address(), false)).start().await.unwrap();
+    let h = Node::builder(config)
+        .signer(honest.clone())
+        .chain(s.chain.parts(honest.address(), false))
+        .start()
+        .await
+        .unwrap();
     let liars = [key(2).address(), key(3).address()];
-    s.chain.open(statement, &[false_claim(liars[0], 0x66), false_claim(liars[1], 0x77)]);
+    s.chain
+        .open(statement, &[false_claim(liars[0], 0x66), false_claim(liars[1], 0x77)]);
     assert_eq!(s.chain.settled().await, HashSet::from(liars));
     let did: Vec<_> = s.chain.sent().into_iter().map(|(_, what)| what).collect();
     assert_eq!(did.first(), Some(&"join"), "{did:?}");

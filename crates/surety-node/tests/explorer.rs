@@ -29,9 +29,11 @@ fn mainnet(name: &str) -> Value {
 /// An Ethereum endpoint that knows one block.
 async fn endpoint(block: Value, proof: Value, receipts: Value) -> (String, ServerHandle) {
     let mut m = RpcModule::new(());
-    m.register_method("eth_getBlockByHash", move |_, _, _| block.clone()).unwrap();
+    m.register_method("eth_getBlockByHash", move |_, _, _| block.clone())
+        .unwrap();
     m.register_method("eth_getProof", move |_, _, _| proof.clone()).unwrap();
-    m.register_method("eth_getBlockReceipts", move |_, _, _| receipts.clone()).unwrap();
+    m.register_method("eth_getBlockReceipts", move |_, _, _| receipts.clone())
+        .unwrap();
     let server = Server::builder().build("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", server.local_addr().unwrap());
     (url, server.start(m))
@@ -43,16 +45,25 @@ async fn start(dir: &std::path::Path, ethereum: Vec<String>, directories: Vec<Pa
     let programs_dir = dir.join("programs");
     std::fs::create_dir_all(&programs_dir).unwrap();
     std::fs::write(programs_dir.join("explorer.elf"), elf).unwrap();
-    let programs: HashMap<[u8; 4], B256> =
-        ["balanceOf(bytes32,address)", "receipt(bytes32,uint256)"].map(|m| (method(m), program)).into();
+    let programs: HashMap<[u8; 4], B256> = ["balanceOf(bytes32,address)", "receipt(bytes32,uint256)"]
+        .map(|m| (method(m), program))
+        .into();
     let mut config = config(dir);
     config.limits.call_budget = 1 << 32;
     config.limits.program_seconds = 60;
     config.limits.request_seconds = 60;
     config.preimages.ethereum = ethereum;
     config.preimages.directories = directories;
-    let methods = Arc::new(Methods { programs, ..Methods::default() });
-    let node = Node::builder(config).signer(operator()).chain(parts(methods)).start().await.unwrap();
+    let methods = Arc::new(Methods {
+        programs,
+        ..Methods::default()
+    });
+    let node = Node::builder(config)
+        .signer(operator())
+        .chain(parts(methods))
+        .start()
+        .await
+        .unwrap();
     let client = Client::new(node.endpoints()[0].1);
     (node, client)
 }
@@ -62,11 +73,23 @@ fn method(signature: &str) -> [u8; 4] {
 }
 
 fn balance_of(block: B256, account: Address) -> Bytes {
-    [&method("balanceOf(bytes32,address)")[..], block.as_slice(), account.into_word().as_slice()].concat().into()
+    [
+        &method("balanceOf(bytes32,address)")[..],
+        block.as_slice(),
+        account.into_word().as_slice(),
+    ]
+    .concat()
+    .into()
 }
 
 fn receipt(block: B256, index: u64) -> Bytes {
-    [&method("receipt(bytes32,uint256)")[..], block.as_slice(), &U256::from(index).to_be_bytes::<32>()].concat().into()
+    [
+        &method("receipt(bytes32,uint256)")[..],
+        block.as_slice(),
+        &U256::from(index).to_be_bytes::<32>(),
+    ]
+    .concat()
+    .into()
 }
 
 fn block_hash() -> B256 {
@@ -82,7 +105,10 @@ async fn explorer_answers_from_an_ethereum_endpoint_and_from_files_alike() {
     let dir = tempfile::tempdir().unwrap();
     let (node, c) = start(dir.path(), vec![url], vec![]).await;
     let call = |data: Bytes| json!([{"to": service(), "data": data}, "latest"]);
-    let found = c.call("eth_call", call(balance_of(block_hash(), account))).await.unwrap();
+    let found = c
+        .call("eth_call", call(balance_of(block_hash(), account)))
+        .await
+        .unwrap();
     assert_eq!(found, json!(B256::from(balance)));
     let from_endpoint = c.call("eth_call", call(receipt(block_hash(), 3))).await.unwrap();
 
@@ -98,7 +124,10 @@ async fn explorer_answers_from_an_ethereum_endpoint_and_from_files_alike() {
     let other = tempfile::tempdir().unwrap();
     let files = vec![root().join("testdata/mainnet/preimages")];
     let (node, c) = start(other.path(), vec![], files).await;
-    assert_eq!(c.call("eth_call", call(receipt(block_hash(), 3))).await.unwrap(), from_endpoint);
+    assert_eq!(
+        c.call("eth_call", call(receipt(block_hash(), 3))).await.unwrap(),
+        from_endpoint
+    );
     c.send(&raw).await.unwrap();
     assert_eq!(c.answer(hash).await, answer, "the same answer, to the signature");
     node.stop().await;

@@ -34,7 +34,13 @@ impl Fixture {
         let mut programs: std::collections::HashMap<_, _> =
             hashes.iter().map(|(name, hash)| (selector(name), *hash)).collect();
         programs.insert(selector("gone"), B256::repeat_byte(9));
-        Self { dir, methods: Arc::new(Methods { programs, ..Methods::default() }) }
+        Self {
+            dir,
+            methods: Arc::new(Methods {
+                programs,
+                ..Methods::default()
+            }),
+        }
     }
 
     fn config(&self) -> Config {
@@ -42,7 +48,12 @@ impl Fixture {
     }
 
     async fn start(&self, config: Config) -> (NodeHandle, Client) {
-        let node = Node::builder(config).signer(operator()).chain(parts(self.methods.clone())).start().await.unwrap();
+        let node = Node::builder(config)
+            .signer(operator())
+            .chain(parts(self.methods.clone()))
+            .start()
+            .await
+            .unwrap();
         let client = Client::new(node.endpoints()[0].1);
         (node, client)
     }
@@ -57,17 +68,39 @@ async fn speaks_what_ethereum_tools_speak() {
     let f = Fixture::new();
     let (node, c) = f.start(f.config()).await;
     let chain_id = surety_primitives::service_chain_id(L1, service());
-    assert_eq!(c.call("eth_chainId", json!([])).await.unwrap(), format!("{chain_id:#x}"));
+    assert_eq!(
+        c.call("eth_chainId", json!([])).await.unwrap(),
+        format!("{chain_id:#x}")
+    );
     assert_eq!(c.call("net_version", json!([])).await.unwrap(), chain_id.to_string());
     assert_eq!(c.call("eth_blockNumber", json!([])).await.unwrap(), "0x0");
     assert_eq!(c.call("eth_gasPrice", json!([])).await.unwrap(), "0x0");
     assert_eq!(c.call("eth_maxPriorityFeePerGas", json!([])).await.unwrap(), "0x0");
-    assert_eq!(c.call("eth_getBalance", json!([user().address(), "latest"])).await.unwrap(), "0x1000000000000000000000000");
-    assert_eq!(c.call("eth_getTransactionCount", json!([user().address(), "pending"])).await.unwrap(), "0x0");
-    let fees = c.call("eth_feeHistory", json!(["0xa", "latest", [20.0]])).await.unwrap();
-    assert_eq!(fees, json!({"oldestBlock": "0x0", "baseFeePerGas": ["0x0", "0x0"], "gasUsedRatio": [0.0], "reward": [["0x0"]]}));
+    assert_eq!(
+        c.call("eth_getBalance", json!([user().address(), "latest"]))
+            .await
+            .unwrap(),
+        "0x1000000000000000000000000"
+    );
+    assert_eq!(
+        c.call("eth_getTransactionCount", json!([user().address(), "pending"]))
+            .await
+            .unwrap(),
+        "0x0"
+    );
+    let fees = c
+        .call("eth_feeHistory", json!(["0xa", "latest", [20.0]]))
+        .await
+        .unwrap();
+    assert_eq!(
+        fees,
+        json!({"oldestBlock": "0x0", "baseFeePerGas": ["0x0", "0x0"], "gasUsedRatio": [0.0], "reward": [["0x0"]]})
+    );
     let block = c.call("eth_getBlockByNumber", json!(["latest", false])).await.unwrap();
-    assert_eq!((&block["number"], &block["baseFeePerGas"]), (&json!("0x0"), &json!("0x0")));
+    assert_eq!(
+        (&block["number"], &block["baseFeePerGas"]),
+        (&json!("0x0"), &json!("0x0"))
+    );
 
     let input = data("echo", b"hello");
     assert_eq!(c.call("eth_call", call("echo", b"hello")).await.unwrap(), json!(input));
@@ -77,9 +110,17 @@ async fn speaks_what_ethereum_tools_speak() {
     assert_eq!(c.send(&raw).await.unwrap(), json!(hash));
     assert_eq!(c.send(&raw).await.unwrap(), json!(hash), "again: the same");
     assert_eq!(c.call("eth_blockNumber", json!([])).await.unwrap(), "0x1");
-    assert_eq!(c.call("eth_getTransactionCount", json!([user().address(), "latest"])).await.unwrap(), "0x1");
+    assert_eq!(
+        c.call("eth_getTransactionCount", json!([user().address(), "latest"]))
+            .await
+            .unwrap(),
+        "0x1"
+    );
     let receipt = c.call("eth_getTransactionReceipt", json!([hash])).await.unwrap();
-    assert_eq!((&receipt["status"], &receipt["blockNumber"]), (&json!("0x1"), &json!("0x1")));
+    assert_eq!(
+        (&receipt["status"], &receipt["blockNumber"]),
+        (&json!("0x1"), &json!("0x1"))
+    );
     // alloy is what cast is made of: what it parses, cast shows.
     let parsed: alloy::rpc::types::TransactionReceipt = serde_json::from_value(receipt.clone()).unwrap();
     assert_eq!(parsed.transaction_hash, hash);
@@ -91,12 +132,37 @@ async fn speaks_what_ethereum_tools_speak() {
         let parsed: alloy::rpc::types::Block = serde_json::from_value(block.clone()).unwrap();
         assert_eq!(parsed.transactions.hashes().collect::<Vec<_>>(), [hash]);
         assert_eq!(receipt["blockHash"], block["hash"]);
-        assert_eq!(c.call("eth_getBlockByHash", json!([block["hash"], false])).await.unwrap()["number"], "0x1");
+        assert_eq!(
+            c.call("eth_getBlockByHash", json!([block["hash"], false]))
+                .await
+                .unwrap()["number"],
+            "0x1"
+        );
     }
-    assert!(c.call("eth_getBlockByNumber", json!(["0x2", false])).await.unwrap().is_null());
-    assert!(c.call("eth_getBlockByHash", json!([B256::repeat_byte(1), false])).await.unwrap().is_null());
-    assert!(c.call("eth_getTransactionReceipt", json!([B256::ZERO])).await.unwrap().is_null());
-    assert!(c.call("eth_getTransactionByHash", json!([B256::ZERO])).await.unwrap().is_null());
+    assert!(
+        c.call("eth_getBlockByNumber", json!(["0x2", false]))
+            .await
+            .unwrap()
+            .is_null()
+    );
+    assert!(
+        c.call("eth_getBlockByHash", json!([B256::repeat_byte(1), false]))
+            .await
+            .unwrap()
+            .is_null()
+    );
+    assert!(
+        c.call("eth_getTransactionReceipt", json!([B256::ZERO]))
+            .await
+            .unwrap()
+            .is_null()
+    );
+    assert!(
+        c.call("eth_getTransactionByHash", json!([B256::ZERO]))
+            .await
+            .unwrap()
+            .is_null()
+    );
 
     let answer = c.answer(hash).await;
     answer.verify(&domain()).unwrap();
@@ -106,16 +172,35 @@ async fn speaks_what_ethereum_tools_speak() {
     assert_eq!(answer.statement.program.0, f.methods.programs[&selector("echo")]);
     assert_eq!(answer.statement.budget.steps(), 100_000);
     assert_eq!((answer.outcome.status, answer.outcome.exit), (Status::Halted, 0));
-    assert_eq!(c.call("surety_getPreimage", json!([keccak256(&input)])).await.unwrap(), json!(input));
-    assert!(c.call("surety_getPreimage", json!([B256::ZERO])).await.unwrap().is_null());
-    assert!(c.call("surety_getResponse", json!([B256::ZERO])).await.unwrap().is_null());
+    assert_eq!(
+        c.call("surety_getPreimage", json!([keccak256(&input)])).await.unwrap(),
+        json!(input)
+    );
+    assert!(
+        c.call("surety_getPreimage", json!([B256::ZERO]))
+            .await
+            .unwrap()
+            .is_null()
+    );
+    assert!(
+        c.call("surety_getResponse", json!([B256::ZERO]))
+            .await
+            .unwrap()
+            .is_null()
+    );
 
     let status = c.call("surety_status", json!([])).await.unwrap();
     assert_eq!(status["operator"], json!(operator().address()));
     assert_eq!(status["responses"], "0x1");
-    let metrics = c.get(format!("http://{}/metrics", node.metrics_address().unwrap())).await;
+    let metrics = c
+        .get(format!("http://{}/metrics", node.metrics_address().unwrap()))
+        .await;
     assert!(metrics.contains("surety_answered_total 2\n"), "{metrics}");
-    assert!(c.get(format!("http://{}/health", node.metrics_address().unwrap())).await.contains("true"));
+    assert!(
+        c.get(format!("http://{}/health", node.metrics_address().unwrap()))
+            .await
+            .contains("true")
+    );
     node.stop().await;
 }
 
@@ -129,7 +214,10 @@ async fn every_way_a_run_can_end_has_its_answer() {
     let answer = c.answer(hash).await;
     answer.verify(&domain()).unwrap();
     assert_eq!((answer.outcome.status, answer.outcome.exit), (Status::Halted, 7));
-    assert_eq!(c.call("eth_getTransactionReceipt", json!([hash])).await.unwrap()["status"], "0x0");
+    assert_eq!(
+        c.call("eth_getTransactionReceipt", json!([hash])).await.unwrap()["status"],
+        "0x0"
+    );
     let e = c.call("eth_call", call("fail", b"x")).await.unwrap_err();
     assert_eq!((e.0, e.2), (3, json!(data("fail", b"x"))));
     assert_eq!(c.call("eth_estimateGas", call("fail", b"x")).await.unwrap_err().0, 3);
@@ -148,7 +236,14 @@ async fn every_way_a_run_can_end_has_its_answer() {
 
     // No answer, nothing signed.
     let before = c.call("eth_blockNumber", json!([])).await.unwrap();
-    let lost_hash = B256::from([&[7u8][..], &[0; 31]].concat().as_slice().try_into().map(|b: [u8; 32]| b).unwrap());
+    let lost_hash = B256::from(
+        [&[7u8][..], &[0; 31]]
+            .concat()
+            .as_slice()
+            .try_into()
+            .map(|b: [u8; 32]| b)
+            .unwrap(),
+    );
     for (name, code) in [("lost", -32010), ("gone", -32603), ("none", -32013)] {
         let (raw, hash) = request(0, 1_000, data(name, b""));
         let e = c.send(&raw).await.unwrap_err();
@@ -206,7 +301,10 @@ async fn preimages_come_from_directories_and_peers_and_are_kept_with_the_answer(
     second.preimages.peers.clear();
     second.preimages.cache_bytes = 0;
     let (b, cb) = f.start(second).await;
-    assert_eq!(cb.call("surety_getPreimage", json!([hash])).await.unwrap(), json!(Bytes::from(secret)));
+    assert_eq!(
+        cb.call("surety_getPreimage", json!([hash])).await.unwrap(),
+        json!(Bytes::from(secret))
+    );
     b.stop().await;
 }
 
@@ -229,15 +327,42 @@ async fn p4_malformed_input_gives_clear_errors_and_harms_nothing() {
         (r#"{"jsonrpc":"2.0","id":1,"method":"no_such"}"#, -32601),
         (r#"{"jsonrpc":"2.0","id":1,"method":"eth_call"}"#, -32602),
         (r#"{"jsonrpc":"2.0","id":1,"method":"eth_call","params":[5]}"#, -32602),
-        (r#"{"jsonrpc":"2.0","id":1,"method":"eth_call","params":{"to":1}}"#, -32602),
-        (r#"{"jsonrpc":"2.0","id":1,"method":"eth_call","params":[{"to":"0x12"}]}"#, -32602),
-        (r#"{"jsonrpc":"2.0","id":1,"method":"eth_call","params":[{"data":"0x12"}]}"#, -32602),
-        (r#"{"jsonrpc":"2.0","id":1,"method":"eth_getTransactionReceipt","params":["0x1"]}"#, -32602),
-        (r#"{"jsonrpc":"2.0","id":1,"method":"eth_getBlockByNumber","params":["sometime"]}"#, -32602),
-        (r#"{"jsonrpc":"2.0","id":1,"method":"eth_getBlockByNumber","params":["-0x1"]}"#, -32602),
-        (r#"{"jsonrpc":"2.0","id":1,"method":"eth_feeHistory","params":["0xffffffffffffffffff"]}"#, -32602),
-        (r#"{"jsonrpc":"2.0","id":1,"method":"eth_sendRawTransaction","params":["0xzz"]}"#, -32602),
-        (r#"{"jsonrpc":"2.0","id":1,"method":"eth_sendRawTransaction","params":["0x"]}"#, -32602),
+        (
+            r#"{"jsonrpc":"2.0","id":1,"method":"eth_call","params":{"to":1}}"#,
+            -32602,
+        ),
+        (
+            r#"{"jsonrpc":"2.0","id":1,"method":"eth_call","params":[{"to":"0x12"}]}"#,
+            -32602,
+        ),
+        (
+            r#"{"jsonrpc":"2.0","id":1,"method":"eth_call","params":[{"data":"0x12"}]}"#,
+            -32602,
+        ),
+        (
+            r#"{"jsonrpc":"2.0","id":1,"method":"eth_getTransactionReceipt","params":["0x1"]}"#,
+            -32602,
+        ),
+        (
+            r#"{"jsonrpc":"2.0","id":1,"method":"eth_getBlockByNumber","params":["sometime"]}"#,
+            -32602,
+        ),
+        (
+            r#"{"jsonrpc":"2.0","id":1,"method":"eth_getBlockByNumber","params":["-0x1"]}"#,
+            -32602,
+        ),
+        (
+            r#"{"jsonrpc":"2.0","id":1,"method":"eth_feeHistory","params":["0xffffffffffffffffff"]}"#,
+            -32602,
+        ),
+        (
+            r#"{"jsonrpc":"2.0","id":1,"method":"eth_sendRawTransaction","params":["0xzz"]}"#,
+            -32602,
+        ),
+        (
+            r#"{"jsonrpc":"2.0","id":1,"method":"eth_sendRawTransaction","params":["0x"]}"#,
+            -32602,
+        ),
     ] {
         let (_, text) = c.post(body).await;
         let v: Value = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{body:?}: {e}: {text:?}"));
@@ -245,7 +370,10 @@ async fn p4_malformed_input_gives_clear_errors_and_harms_nothing() {
         assert!(!v["error"]["message"].as_str().unwrap().is_empty());
     }
     let (_, text) = c.post("[1]").await;
-    assert_eq!(serde_json::from_str::<Value>(&text).unwrap()[0]["error"]["code"], -32600);
+    assert_eq!(
+        serde_json::from_str::<Value>(&text).unwrap()[0]["error"]["code"],
+        -32600
+    );
     let (status, _) = c.post("[".repeat(4_000)).await;
     assert!(status < 500);
     let (status, text) = c.post(" ".repeat(9 << 10)).await;
@@ -257,10 +385,22 @@ async fn p4_malformed_input_gives_clear_errors_and_harms_nothing() {
     assert_eq!(serde_json::from_str::<Vec<Value>>(&text).unwrap().len(), 4);
 
     // ABI and calls.
-    let e = c.call("eth_call", json!([{"to": service(), "data": "0x010203"}])).await.unwrap_err();
+    let e = c
+        .call("eth_call", json!([{"to": service(), "data": "0x010203"}]))
+        .await
+        .unwrap_err();
     assert!(e.0 == -32013 && e.1.contains("3 bytes"), "{e:?}");
-    assert_eq!(c.call("eth_call", json!([{"to": Address::ZERO, "data": "0x01020304"}])).await.unwrap_err().0, -32012);
-    let e = c.call("eth_call", json!([{"to": service(), "data": "0x01", "input": "0x02"}])).await.unwrap_err();
+    assert_eq!(
+        c.call("eth_call", json!([{"to": Address::ZERO, "data": "0x01020304"}]))
+            .await
+            .unwrap_err()
+            .0,
+        -32012
+    );
+    let e = c
+        .call("eth_call", json!([{"to": service(), "data": "0x01", "input": "0x02"}]))
+        .await
+        .unwrap_err();
     assert_eq!(e.0, -32602);
 
     // RLP: every truncation, and every byte changed.
@@ -277,10 +417,17 @@ async fn p4_malformed_input_gives_clear_errors_and_harms_nothing() {
             assert_ne!(found, json!(hash), "{i}");
         }
     }
-    let mut wrong = alloy::consensus::TxEip1559 { chain_id: L1, gas_limit: 1, ..Default::default() };
+    let mut wrong = alloy::consensus::TxEip1559 {
+        chain_id: L1,
+        gas_limit: 1,
+        ..Default::default()
+    };
     wrong.to = alloy::primitives::TxKind::Call(service());
     assert_eq!(c.send(&sign(wrong).0).await.unwrap_err().0, -32012);
-    assert_eq!(c.call("eth_chainId", json!([])).await.unwrap(), format!("{:#x}", surety_primitives::service_chain_id(L1, service())));
+    assert_eq!(
+        c.call("eth_chainId", json!([])).await.unwrap(),
+        format!("{:#x}", surety_primitives::service_chain_id(L1, service()))
+    );
     node.stop().await;
 }
 
@@ -303,12 +450,19 @@ async fn p4_a_program_cannot_starve_the_node() {
     let e = c.send(&raw).await.unwrap_err();
     assert_eq!(e.0, -32005, "{e:?}");
     assert!(e.1.starts_with("busy"), "{e:?}");
-    assert_eq!(c.call("eth_blockNumber", json!([])).await.unwrap(), "0x0", "it still answers");
+    assert_eq!(
+        c.call("eth_blockNumber", json!([])).await.unwrap(),
+        "0x0",
+        "it still answers"
+    );
     for run in running {
         let e = run.await.unwrap().unwrap_err();
         assert!(e.0 == -32011 && e.1.contains("2 s"), "{e:?}");
     }
-    assert!(c.call("surety_getResponse", json!([hash])).await.unwrap().is_null(), "nothing was signed");
+    assert!(
+        c.call("surety_getResponse", json!([hash])).await.unwrap().is_null(),
+        "nothing was signed"
+    );
     let (raw, _) = request(0, 100, data("echo", b"after"));
     c.send(&raw).await.unwrap();
     node.stop().await;

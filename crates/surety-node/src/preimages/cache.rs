@@ -27,7 +27,10 @@ struct MemoryState {
 
 impl MemoryCache {
     pub(super) fn new(max: u64) -> Self {
-        Self { max, state: Mutex::default() }
+        Self {
+            max,
+            state: Mutex::default(),
+        }
     }
 
     pub(super) fn get(&self, hash: B256) -> Option<Bytes> {
@@ -61,7 +64,10 @@ pub struct DiskCache {
 
 impl std::fmt::Debug for DiskCache {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("DiskCache").field("path", &self.path).field("max", &self.max).finish_non_exhaustive()
+        f.debug_struct("DiskCache")
+            .field("path", &self.path)
+            .field("max", &self.max)
+            .finish_non_exhaustive()
     }
 }
 
@@ -88,7 +94,11 @@ impl DiskCache {
             }
         }
         found.sort();
-        let this = Self { path: path.to_owned(), max, state: Mutex::default() };
+        let this = Self {
+            path: path.to_owned(),
+            max,
+            state: Mutex::default(),
+        };
         if let Ok(mut state) = this.state.lock() {
             for (_, hash, length) in found {
                 this.account(&mut state, hash, length);

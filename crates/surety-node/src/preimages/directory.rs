@@ -86,7 +86,11 @@ impl Directory {
             }
         }
         names.sort();
-        let mut this = Self { path: path.to_owned(), files: vec![], index: HashMap::new() };
+        let mut this = Self {
+            path: path.to_owned(),
+            files: vec![],
+            index: HashMap::new(),
+        };
         for name in names {
             let file = u32::try_from(this.files.len()).unwrap_or(u32::MAX);
             if name.extension().is_some_and(|e| e == "pack") {
@@ -94,10 +98,22 @@ impl Directory {
             } else {
                 let length = std::fs::metadata(&name).map_err(read(&name))?.len();
                 if length > MAX_PREIMAGE as u64 {
-                    return Err(DirectoryError::TooLong { path: name, offset: 0, found: length });
+                    return Err(DirectoryError::TooLong {
+                        path: name,
+                        offset: 0,
+                        found: length,
+                    });
                 }
                 let bytes = std::fs::read(&name).map_err(read(&name))?;
-                this.add(&bytes, Place { file, offset: 0, length: bytes.len() as u32 }, max)?;
+                this.add(
+                    &bytes,
+                    Place {
+                        file,
+                        offset: 0,
+                        length: bytes.len() as u32,
+                    },
+                    max,
+                )?;
             }
             this.files.push(name);
         }
@@ -105,7 +121,10 @@ impl Directory {
     }
 
     fn index_pack(&mut self, name: &Path, file: u32, max: u64) -> Result<(), DirectoryError> {
-        let read = |source| DirectoryError::Read { path: name.to_owned(), source };
+        let read = |source| DirectoryError::Read {
+            path: name.to_owned(),
+            source,
+        };
         let mut input = BufReader::new(File::open(name).map_err(read)?);
         let mut offset = 0u64;
         let mut buffer = vec![0; MAX_PREIMAGE];
@@ -114,17 +133,33 @@ impl Directory {
             match fill(&mut input, &mut head).map_err(read)? {
                 0 => return Ok(()),
                 4 => {}
-                _ => return Err(DirectoryError::Truncated { path: name.to_owned(), offset }),
+                _ => {
+                    return Err(DirectoryError::Truncated {
+                        path: name.to_owned(),
+                        offset,
+                    });
+                }
             }
             let length = u32::from_be_bytes(head);
             let Some(body) = buffer.get_mut(..length as usize) else {
-                return Err(DirectoryError::TooLong { path: name.to_owned(), offset, found: length.into() });
+                return Err(DirectoryError::TooLong {
+                    path: name.to_owned(),
+                    offset,
+                    found: length.into(),
+                });
             };
             if fill(&mut input, body).map_err(read)? != length as usize {
-                return Err(DirectoryError::Truncated { path: name.to_owned(), offset });
+                return Err(DirectoryError::Truncated {
+                    path: name.to_owned(),
+                    offset,
+                });
             }
             let start = offset.saturating_add(4);
-            let place = Place { file, offset: start, length };
+            let place = Place {
+                file,
+                offset: start,
+                length,
+            };
             let hash = keccak256(&*body);
             self.place(hash, place, max)?;
             offset = start.saturating_add(length.into());
@@ -137,7 +172,10 @@ impl Directory {
 
     fn place(&mut self, hash: B256, place: Place, max: u64) -> Result<(), DirectoryError> {
         if self.index.len() as u64 >= max && !self.index.contains_key(&hash) {
-            return Err(DirectoryError::TooMany { path: self.path.clone(), max });
+            return Err(DirectoryError::TooMany {
+                path: self.path.clone(),
+                max,
+            });
         }
         self.index.insert(hash, place);
         Ok(())
@@ -195,22 +233,45 @@ mod tests {
         let dir = tempfile::tempdir().expect("temporary directory");
         std::fs::write(dir.path().join("one.bin"), b"one").expect("write");
         std::fs::write(dir.path().join("ignored.txt"), b"x").expect("write");
-        let pack = [&3u32.to_be_bytes()[..], b"two", &0u32.to_be_bytes(), &5u32.to_be_bytes(), b"three"].concat();
+        let pack = [
+            &3u32.to_be_bytes()[..],
+            b"two",
+            &0u32.to_be_bytes(),
+            &5u32.to_be_bytes(),
+            b"three",
+        ]
+        .concat();
         std::fs::write(dir.path().join("more.pack"), &pack).expect("write");
         let d = Directory::index(dir.path(), 100).expect("indexes");
         assert_eq!(d.len(), 4);
         for text in ["one", "two", "", "three"] {
-            assert_eq!(d.get(keccak256(text)), Some(Bytes::from_static(text.as_bytes())), "{text:?}");
+            assert_eq!(
+                d.get(keccak256(text)),
+                Some(Bytes::from_static(text.as_bytes())),
+                "{text:?}"
+            );
         }
         assert_eq!(d.get(keccak256("x")), None);
-        assert!(matches!(Directory::index(dir.path(), 3), Err(DirectoryError::TooMany { .. })));
+        assert!(matches!(
+            Directory::index(dir.path(), 3),
+            Err(DirectoryError::TooMany { .. })
+        ));
 
         for cut in [1, 5, pack.len() - 1] {
             std::fs::write(dir.path().join("more.pack"), &pack[..cut]).expect("write");
-            assert!(matches!(Directory::index(dir.path(), 9), Err(DirectoryError::Truncated { .. })), "{cut}");
+            assert!(
+                matches!(Directory::index(dir.path(), 9), Err(DirectoryError::Truncated { .. })),
+                "{cut}"
+            );
         }
         std::fs::write(dir.path().join("more.pack"), u32::MAX.to_be_bytes()).expect("write");
-        assert!(matches!(Directory::index(dir.path(), 9), Err(DirectoryError::TooLong { .. })));
-        assert!(matches!(Directory::index(&dir.path().join("absent"), 9), Err(DirectoryError::Read { .. })));
+        assert!(matches!(
+            Directory::index(dir.path(), 9),
+            Err(DirectoryError::TooLong { .. })
+        ));
+        assert!(matches!(
+            Directory::index(&dir.path().join("absent"), 9),
+            Err(DirectoryError::Read { .. })
+        ));
     }
 }

@@ -25,12 +25,17 @@ pub struct Ethereum {
 impl Ethereum {
     /// An endpoint, with bounds per call.
     pub fn new(url: &str, timeout: Duration, max_bytes: u64) -> Result<Self, CallError> {
-        Ok(Self { rpc: JsonRpc::new(url, timeout, max_bytes)? })
+        Ok(Self {
+            rpc: JsonRpc::new(url, timeout, max_bytes)?,
+        })
     }
 
     async fn header(&self, block: B256) -> Result<Vec<Bytes>, CallError> {
         let found: Option<Block> = self.rpc.call("eth_getBlockByHash", json!([block, false])).await?;
-        Ok(found.map(|b| alloy_rlp::encode(&b.header.inner).into()).into_iter().collect())
+        Ok(found
+            .map(|b| alloy_rlp::encode(&b.header.inner).into())
+            .into_iter()
+            .collect())
     }
 
     async fn proof(&self, block: B256, account: Address, slots: Value) -> Result<Vec<Bytes>, CallError> {
@@ -59,8 +64,10 @@ impl Ethereum {
 
 /// The nodes of the trie of a block's receipts.
 pub(super) fn receipts_trie(receipts: Vec<TransactionReceipt>) -> Vec<Bytes> {
-    let encoded: Vec<Vec<u8>> =
-        receipts.into_iter().map(|r| r.into_inner().into_primitives_receipt().encoded_2718()).collect();
+    let encoded: Vec<Vec<u8>> = receipts
+        .into_iter()
+        .map(|r| r.into_inner().into_primitives_receipt().encoded_2718())
+        .collect();
     ordered_trie(&encoded)
 }
 

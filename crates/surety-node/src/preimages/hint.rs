@@ -60,10 +60,25 @@ mod tests {
         let a = Address::repeat_byte(0xcd);
         assert_eq!(Hint::parse(format!("preimage {h}").as_bytes()), Some(Hint::Preimage(h)));
         assert_eq!(Hint::parse(format!("header {h}").as_bytes()), Some(Hint::Header(h)));
-        assert_eq!(Hint::parse(format!("account {h} {a:#x}").as_bytes()), Some(Hint::Account(h, a)));
-        assert_eq!(Hint::parse(format!("storage {h} {a:#x} {h}").as_bytes()), Some(Hint::Storage(h, a, h)));
+        assert_eq!(
+            Hint::parse(format!("account {h} {a:#x}").as_bytes()),
+            Some(Hint::Account(h, a))
+        );
+        assert_eq!(
+            Hint::parse(format!("storage {h} {a:#x} {h}").as_bytes()),
+            Some(Hint::Storage(h, a, h))
+        );
         assert_eq!(Hint::parse(format!("receipts {h}").as_bytes()), Some(Hint::Receipts(h)));
-        for bad in ["", "header", "header 0x12", "header  0x12", "account 0x 0x", "file /etc/passwd", "http://x", "\u{0}"] {
+        for bad in [
+            "",
+            "header",
+            "header 0x12",
+            "header  0x12",
+            "account 0x 0x",
+            "file /etc/passwd",
+            "http://x",
+            "\u{0}",
+        ] {
             assert_eq!(Hint::parse(bad.as_bytes()), None, "{bad:?}");
         }
         assert_eq!(Hint::parse(&[0xff; 10]), None);

@@ -58,7 +58,10 @@ pub struct Sources {
 impl std::fmt::Debug for Sources {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let remote: Vec<_> = self.remote.iter().map(|r| r.name()).collect();
-        f.debug_struct("Sources").field("directories", &self.directories).field("remote", &remote).finish_non_exhaustive()
+        f.debug_struct("Sources")
+            .field("directories", &self.directories)
+            .field("remote", &remote)
+            .finish_non_exhaustive()
     }
 }
 
@@ -86,8 +89,8 @@ impl Sources {
     pub fn open(config: &PreimageConfig, data_dir: &Path, store: Arc<Store>) -> Result<Self, SourcesError> {
         let disk = if config.cache_bytes > 0 {
             let path = data_dir.join("preimages");
-            let cache = DiskCache::open(&path, config.cache_bytes)
-                .map_err(|source| SourcesError::Cache { path, source })?;
+            let cache =
+                DiskCache::open(&path, config.cache_bytes).map_err(|source| SourcesError::Cache { path, source })?;
             Some(cache)
         } else {
             None

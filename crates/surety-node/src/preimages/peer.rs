@@ -19,7 +19,9 @@ impl Peer {
     /// A provider's endpoint.
     pub fn new(url: &str, timeout: Duration) -> Result<Self, CallError> {
         // Hex doubles; the envelope is small.
-        Ok(Self { rpc: JsonRpc::new(url, timeout, 2 * MAX_PREIMAGE as u64 + 4_096)? })
+        Ok(Self {
+            rpc: JsonRpc::new(url, timeout, 2 * MAX_PREIMAGE as u64 + 4_096)?,
+        })
     }
 }
 

@@ -46,7 +46,10 @@ pub struct RunPreimages {
 
 impl std::fmt::Debug for RunPreimages {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("RunPreimages").field("used", &self.used.len()).field("bytes", &self.bytes).finish_non_exhaustive()
+        f.debug_struct("RunPreimages")
+            .field("used", &self.used.len())
+            .field("bytes", &self.bytes)
+            .finish_non_exhaustive()
     }
 }
 
@@ -78,14 +81,19 @@ impl RunPreimages {
 
     /// What was used, the input included.
     pub fn into_used(self) -> Vec<(B256, Bytes)> {
-        self.used.into_iter().map(|(hash, bytes)| (hash, Bytes::copy_from_slice(&bytes))).collect()
+        self.used
+            .into_iter()
+            .map(|(hash, bytes)| (hash, Bytes::copy_from_slice(&bytes)))
+            .collect()
     }
 
     fn find(&mut self, hash: B256) -> Option<Bytes> {
         if let Some(bytes) = self.sources.local(hash) {
             return Some(bytes);
         }
-        let Lookup::Network { runtime, until } = &self.lookup else { return None };
+        let Lookup::Network { runtime, until } = &self.lookup else {
+            return None;
+        };
         if self.fetches >= MAX_FETCHES {
             return None;
         }

@@ -4,7 +4,7 @@
 use alloy::{
     consensus::{TxEnvelope, transaction::SignerRecoverable},
     eips::Decodable2718,
-    primitives::{Address, B256, B64, Bloom, U256, keccak256},
+    primitives::{Address, B64, B256, Bloom, U256, keccak256},
     rpc::types::Transaction,
 };
 use serde_json::{Value, json};
@@ -82,7 +82,10 @@ pub(super) fn receipt(service: Address, stored: &StoredResponse) -> Value {
 /// A stored request as `eth_getTransactionByHash` gives it; `None` for a forced one, which is no transaction.
 pub(super) fn transaction(service: Address, stored: &StoredResponse, raw: &RawRequest) -> Option<Value> {
     let RawRequest::Transaction(raw) = raw else { return None };
-    let inner = TxEnvelope::decode_2718(&mut raw.as_ref()).ok()?.try_into_recovered().ok()?;
+    let inner = TxEnvelope::decode_2718(&mut raw.as_ref())
+        .ok()?
+        .try_into_recovered()
+        .ok()?;
     let transaction = Transaction {
         inner,
         block_hash: Some(hash(service, stored.number)),

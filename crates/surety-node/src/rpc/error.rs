@@ -4,7 +4,12 @@ use jsonrpsee::types::ErrorObjectOwned;
 use surety_machine::TrapCause;
 use surety_primitives::{RequestError, Status};
 
-use crate::{executor::{Run, RunFailure}, pool::PoolError, provider::ProviderError, store::StoreError};
+use crate::{
+    executor::{Run, RunFailure},
+    pool::PoolError,
+    provider::ProviderError,
+    store::StoreError,
+};
 
 /// Error codes beside JSON-RPC's own.
 pub mod code {
@@ -55,7 +60,11 @@ pub(super) fn object(error: &ProviderError) -> ErrorObjectOwned {
         ProviderError::Store(_) | ProviderError::Internal(_) => {
             // Paths and the like are for the operator, not for strangers.
             tracing::error!(%error, "a request failed inside");
-            return ErrorObjectOwned::owned(code::INTERNAL, "internal error; the operator's log has the cause", None::<()>);
+            return ErrorObjectOwned::owned(
+                code::INTERNAL,
+                "internal error; the operator's log has the cause",
+                None::<()>,
+            );
         }
     };
     ErrorObjectOwned::owned(code, error.to_string(), None::<()>)

@@ -33,7 +33,9 @@ pub(super) fn module(provider: Arc<Provider>) -> Result<RpcModule<Provider>, Reg
     let mut m = RpcModule::from_arc(provider);
 
     // Fixed answers.
-    m.register_method("web3_clientVersion", |_, _, _| concat!("surety/", env!("CARGO_PKG_VERSION")))?;
+    m.register_method("web3_clientVersion", |_, _, _| {
+        concat!("surety/", env!("CARGO_PKG_VERSION"))
+    })?;
     m.register_method("net_listening", |_, _, _| true)?;
     m.register_method("eth_syncing", |_, _, _| false)?;
     m.register_method("eth_accounts", |_, _, _| Vec::<Address>::new())?;
@@ -53,7 +55,9 @@ pub(super) fn module(provider: Arc<Provider>) -> Result<RpcModule<Provider>, Reg
     m.register_method("eth_blockNumber", |_, p, _| Answer::Ok(json!(quantity(count(p)?))))?;
     m.register_method("eth_getTransactionCount", |params, p, _| {
         let account: Address = params.sequence().next()?;
-        Answer::Ok(json!(quantity(p.store().account_count(p.service(), account).map_err(fault)?)))
+        Answer::Ok(json!(quantity(
+            p.store().account_count(p.service(), account).map_err(fault)?
+        )))
     })?;
     m.register_method("eth_getTransactionReceipt", |params, p, _| {
         let stored = stored(p, params.sequence().next()?)?;
@@ -98,10 +102,14 @@ pub(super) fn module(provider: Arc<Provider>) -> Result<RpcModule<Provider>, Reg
     })?;
     m.register_async_method("eth_call", |params, p, _| async move {
         let call = CallRequest::read(&mut params.sequence())?;
-        let to = call.to.ok_or_else(|| invalid("`to` is missing, expected the service's address"))?;
+        let to = call
+            .to
+            .ok_or_else(|| invalid("`to` is missing, expected the service's address"))?;
         let run = timed(&p, p.call(to, call.data()?, call.budget())).await?;
         if run.outcome.status == surety_primitives::Status::OutOfSteps && call.budget().is_none() {
-            return Err(object(&ProviderError::CallBudget { limit: p.limits().call_budget }));
+            return Err(object(&ProviderError::CallBudget {
+                limit: p.limits().call_budget,
+            }));
         }
         match reverted(&run) {
             Some(error) => Err(error),
@@ -110,10 +118,14 @@ pub(super) fn module(provider: Arc<Provider>) -> Result<RpcModule<Provider>, Reg
     })?;
     m.register_async_method("eth_estimateGas", |params, p, _| async move {
         let call = CallRequest::read(&mut params.sequence())?;
-        let to = call.to.ok_or_else(|| invalid("`to` is missing, expected the service's address"))?;
+        let to = call
+            .to
+            .ok_or_else(|| invalid("`to` is missing, expected the service's address"))?;
         let run = timed(&p, p.call(to, call.data()?, None)).await?;
         if run.outcome.status == surety_primitives::Status::OutOfSteps {
-            return Err(object(&ProviderError::CallBudget { limit: p.limits().call_budget }));
+            return Err(object(&ProviderError::CallBudget {
+                limit: p.limits().call_budget,
+            }));
         }
         if let Some(error) = reverted(&run) {
             return Err(error);
@@ -154,7 +166,8 @@ impl CallRequest {
 
     /// Steps, where the caller gave gas.
     fn budget(&self) -> Option<u64> {
-        self.gas.map(|g| g.to::<u64>().saturating_mul(surety_primitives::Budget::STEPS_PER_GAS))
+        self.gas
+            .map(|g| g.to::<u64>().saturating_mul(surety_primitives::Budget::STEPS_PER_GAS))
     }
 }
 
@@ -189,16 +202,23 @@ fn stored(p: &Provider, hash: B256) -> Result<Option<StoredResponse>, ErrorObjec
 }
 
 fn transaction(p: &Provider, hash: B256) -> Answer {
-    let Some(stored) = stored(p, hash)? else { return Ok(Value::Null) };
+    let Some(stored) = stored(p, hash)? else {
+        return Ok(Value::Null);
+    };
     let raw = p.store().request(hash).map_err(fault)?;
-    Ok(raw.and_then(|raw| block::transaction(p.service(), &stored, &raw)).unwrap_or(Value::Null))
+    Ok(raw
+        .and_then(|raw| block::transaction(p.service(), &stored, &raw))
+        .unwrap_or(Value::Null))
 }
 
 fn block_at(p: &Provider, number: u64, full: bool) -> Answer {
     let hash = p.store().by_number(p.service(), number).map_err(fault)?;
     let transactions = match hash {
         None => vec![],
-        Some(hash) if full => vec![transaction(p, hash)?].into_iter().filter(|t| !t.is_null()).collect(),
+        Some(hash) if full => vec![transaction(p, hash)?]
+            .into_iter()
+            .filter(|t| !t.is_null())
+            .collect(),
         Some(hash) => vec![json!(hash)],
     };
     Ok(block::block(p.service(), number, transactions))
@@ -210,7 +230,11 @@ fn block_number(tag: &Value, last: u64) -> Result<u64, ErrorObjectOwned> {
         Some("earliest") => Ok(0),
         _ => serde_json::from_value::<U64>(tag.clone())
             .map(|n| n.to::<u64>())
-            .map_err(|_| invalid(format!("{tag} is no block number, expected a quantity or a tag such as \"latest\""))),
+            .map_err(|_| {
+                invalid(format!(
+                    "{tag} is no block number, expected a quantity or a tag such as \"latest\""
+                ))
+            }),
     }
 }
 
@@ -220,7 +244,10 @@ fn fee_history(params: &Params<'_>, p: &Provider) -> Answer {
     let newest: Value = params.optional_next()?.unwrap_or(json!("latest"));
     let percentiles: Vec<f64> = params.optional_next()?.unwrap_or_default();
     if percentiles.len() > MAX_PERCENTILES {
-        return Err(invalid(format!("{} percentiles, at most {MAX_PERCENTILES} expected", percentiles.len())));
+        return Err(invalid(format!(
+            "{} percentiles, at most {MAX_PERCENTILES} expected",
+            percentiles.len()
+        )));
     }
     let last = count(p)?;
     let newest = block_number(&newest, last)?.min(last);

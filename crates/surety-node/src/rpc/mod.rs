@@ -31,11 +31,7 @@ pub struct RpcServer {
 
 impl RpcServer {
     /// Starts to listen.
-    pub async fn start(
-        provider: Arc<Provider>,
-        listen: SocketAddr,
-        cors_origins: &[String],
-    ) -> std::io::Result<Self> {
+    pub async fn start(provider: Arc<Provider>, listen: SocketAddr, cors_origins: &[String]) -> std::io::Result<Self> {
         let invalid = |e: String| std::io::Error::new(std::io::ErrorKind::InvalidInput, e);
         let limits = provider.limits();
         let config = ServerConfig::builder()
@@ -50,17 +46,29 @@ impl RpcServer {
         let origins = if cors_origins.iter().any(|o| o == "*") {
             AllowOrigin::from(Any)
         } else {
-            let list = cors_origins.iter().map(|o| o.parse().map_err(|_| invalid(format!("{o:?} is no origin"))));
+            let list = cors_origins
+                .iter()
+                .map(|o| o.parse().map_err(|_| invalid(format!("{o:?} is no origin"))));
             AllowOrigin::list(list.collect::<Result<Vec<_>, _>>()?)
         };
-        let cors = CorsLayer::new().allow_origin(origins).allow_methods(Any).allow_headers(Any);
+        let cors = CorsLayer::new()
+            .allow_origin(origins)
+            .allow_methods(Any)
+            .allow_headers(Any);
         let time = Duration::from_secs(limits.request_seconds).saturating_add(TRANSFER);
         let timeout = TimeoutLayer::with_status_code(hyper::StatusCode::REQUEST_TIMEOUT, time);
         let middleware = tower::ServiceBuilder::new().layer(cors).layer(timeout);
-        let server = Server::builder().set_config(config).set_http_middleware(middleware).build(listen).await?;
+        let server = Server::builder()
+            .set_config(config)
+            .set_http_middleware(middleware)
+            .build(listen)
+            .await?;
         let address = server.local_addr()?;
         let methods = methods::module(provider).map_err(|e| invalid(e.to_string()))?;
-        Ok(Self { handle: server.start(methods), address })
+        Ok(Self {
+            handle: server.start(methods),
+            address,
+        })
     }
 
     /// Where it listens.

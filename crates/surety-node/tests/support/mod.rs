@@ -41,7 +41,10 @@ pub fn disputes() -> Address {
 }
 
 pub fn domain() -> Domain {
-    Domain { chain_id: L1, verifying_contract: disputes() }
+    Domain {
+        chain_id: L1,
+        verifying_contract: disputes(),
+    }
 }
 
 pub fn operator() -> PrivateKeySigner {
@@ -118,7 +121,11 @@ pub fn spin() -> Vec<u32> {
 
 /// Reads a preimage that nobody has.
 pub fn lost() -> Vec<u32> {
-    program(&[&[addi(S2, 0, 7), addi(A1, 0, 0), addi(A2, 0, 32), lui(A0, 1)], &call(3), &call(1)])
+    program(&[
+        &[addi(S2, 0, 7), addi(A1, 0, 0), addi(A2, 0, 32), lui(A0, 1)],
+        &call(3),
+        &call(1),
+    ])
 }
 
 /// Reads 32 bytes of the preimage whose hash is the input's last 32 bytes (after the selector), and writes them.
@@ -144,7 +151,14 @@ pub fn fetch() -> Vec<u32> {
 
 /// Counts `rounds` x 4096 rounds of four steps with a store each, then echoes.
 pub fn work(rounds: u32) -> Vec<u32> {
-    let head = [lui(T0, rounds), lui(T1, 4), addi(T0, T0, -1), sw(T0, T1, 0), add(A1, A1, T0), bne(T0, 0, -12)];
+    let head = [
+        lui(T0, rounds),
+        lui(T1, 4),
+        addi(T0, T0, -1),
+        sw(T0, T1, 0),
+        add(A1, A1, T0),
+        bne(T0, 0, -12),
+    ];
     [&head[..], &echo(0)].concat()
 }
 
@@ -208,7 +222,11 @@ pub struct Methods {
 }
 
 fn unreachable() -> Error {
-    Error::Unreachable { url: "test".into(), method: "eth_call", cause: "down".into() }
+    Error::Unreachable {
+        url: "test".into(),
+        method: "eth_call",
+        cause: "down".into(),
+    }
 }
 
 #[async_trait]
@@ -274,7 +292,12 @@ pub fn deployment() -> Deployment {
 }
 
 pub fn parts(methods: Arc<Methods>) -> ChainParts {
-    ChainParts { client: methods, feed: None, deployment: deployment(), clock: 600 }
+    ChainParts {
+        client: methods,
+        feed: None,
+        deployment: deployment(),
+        clock: 600,
+    }
 }
 
 /// A configuration with everything in `dir` and free ports.
@@ -282,17 +305,36 @@ pub fn config(dir: &Path) -> Config {
     Config {
         data_dir: dir.join("data"),
         program_dirs: vec![dir.join("programs")],
-        operator: OperatorConfig { keystore: dir.join("key"), password_file: None },
-        chain: ChainConfig { rpc: "http://127.0.0.1:1".into(), deployment: dir.join("none"), poll_ms: 100 },
+        operator: OperatorConfig {
+            keystore: dir.join("key"),
+            password_file: None,
+        },
+        chain: ChainConfig {
+            rpc: "http://127.0.0.1:1".into(),
+            deployment: dir.join("none"),
+            poll_ms: 100,
+        },
         services: vec![ServiceConfig {
             address: service(),
             listen: "127.0.0.1:0".parse().unwrap(),
             cors_origins: vec!["*".into()],
         }],
         preimages: PreimageConfig::default(),
-        limits: Limits { call_budget: 10_000_000, program_seconds: 5, request_seconds: 20, ..Limits::default() },
-        player: PlayerConfig { max_backoff_seconds: 1, resend_seconds: 5, grace_seconds: 2, ..PlayerConfig::default() },
-        metrics: Some(MetricsConfig { listen: "127.0.0.1:0".parse().unwrap() }),
+        limits: Limits {
+            call_budget: 10_000_000,
+            program_seconds: 5,
+            request_seconds: 20,
+            ..Limits::default()
+        },
+        player: PlayerConfig {
+            max_backoff_seconds: 1,
+            resend_seconds: 5,
+            grace_seconds: 2,
+            ..PlayerConfig::default()
+        },
+        metrics: Some(MetricsConfig {
+            listen: "127.0.0.1:0".parse().unwrap(),
+        }),
     }
 }
 
@@ -325,19 +367,30 @@ pub struct Client {
 
 impl Client {
     pub fn new(address: std::net::SocketAddr) -> Self {
-        Self { url: format!("http://{address}"), http: reqwest::Client::new() }
+        Self {
+            url: format!("http://{address}"),
+            http: reqwest::Client::new(),
+        }
     }
 
     /// Posts a body; returns status and text.
     pub async fn post(&self, body: impl Into<reqwest::Body>) -> (u16, String) {
-        let request = self.http.post(&self.url).header("content-type", "application/json").body(body);
+        let request = self
+            .http
+            .post(&self.url)
+            .header("content-type", "application/json")
+            .body(body);
         let response = request.send().await.unwrap();
         (response.status().as_u16(), response.text().await.unwrap())
     }
 
     pub async fn try_call(&self, method: &str, params: Value) -> Result<Result<Value, (i64, String, Value)>, String> {
         let body = json!({"jsonrpc": "2.0", "id": 7, "method": method, "params": params}).to_string();
-        let request = self.http.post(&self.url).header("content-type", "application/json").body(body);
+        let request = self
+            .http
+            .post(&self.url)
+            .header("content-type", "application/json")
+            .body(body);
         let response = request.send().await.map_err(|e| e.to_string())?;
         let text = response.text().await.map_err(|e| e.to_string())?;
         let v: Value = serde_json::from_str(&text).map_err(|e| format!("{e}: {text}"))?;

@@ -124,10 +124,9 @@ async fn main() -> Result<()> {
     .await?;
     net.start_node(0, Behaviour::Honest).await?;
     let (user, client, url) = (net.user().await?, net.client(), net.operators[0].url());
-    let mut nonce = 0;
     // Every request is new: each is run, signed and stored. (Another budget makes it another statement.)
     let mut requests = Vec::new();
-    for _ in 0..SEQUENTIAL + THROUGHPUT {
+    for nonce in 0..(SEQUENTIAL + THROUGHPUT) as u64 {
         let budget = Budget::new(1_000_000 + nonce * Budget::STEPS_PER_GAS)?;
         requests.push(
             client
@@ -135,7 +134,6 @@ async fn main() -> Result<()> {
                 .await?
                 .raw,
         );
-        nonce += 1;
     }
     let rest = requests.split_off(SEQUENTIAL);
 
