@@ -35,6 +35,8 @@ pub struct Chain {
     pub gas: BTreeMap<&'static str, u64>,
     /// Gas of all transactions to `Disputes`.
     pub spent: u64,
+    /// Gas of the last whole transaction that was accepted.
+    pub last: u64,
 }
 
 impl Chain {
@@ -56,6 +58,7 @@ impl Chain {
             service: none,
             gas: BTreeMap::new(),
             spent: 0,
+            last: 0,
         };
         chain.token = chain.deploy("DevToken", vec![]);
         chain.registry = chain.deploy("Registry", vec![]);
@@ -178,6 +181,7 @@ impl Chain {
     pub fn call<C: SolCall>(&mut self, caller: Address, to: Address, call: C) -> Result<(Bytes, Vec<Log>), String> {
         match self.transact(caller, TxKind::Call(to), call.abi_encode()) {
             result @ ExecutionResult::Success { .. } => {
+                self.last = result.tx_gas_used();
                 let used = self
                     .gas
                     .entry(C::SIGNATURE.split('(').next().unwrap_or_default())
