@@ -548,8 +548,9 @@ Whole `step` transactions (intrinsic gas, calldata with the floor of EIP-7623, e
 Two signers, a budget of 2^40 steps, so 8 dissections before it. The program: {} KiB of code ({CODE_SIBLINGS} siblings),
 {} MiB of memory of which {} KiB are in use ({USED_SIBLINGS} siblings); registers hold addresses (one zero byte each; without, a step
 costs at most 930 more).
-*Typical*: start and end are points of the last dissection, as at 15 of 16 positions. *Deepest*: the start is a point of
-the first dissection, the most there can be to show; 31 positions of 2^40 are like that, but it is the liar who chooses.
+*Typical*: start and end are points of the last dissection, as at 15 of 16 positions, with 5 siblings to show (there are 4
+to 8, 4.9 in the mean). *Deepest*: the start is a point of the first dissection, the most there can be to show; 31 positions
+of 2^40 are like that, but it is the liar who chooses.
 The target is at most {} a step; figures above it have a star. Where a figure equals the calldata's floor, only less calldata
 would make it less. Written by `BLESS=1 cargo nextest run -p surety-testing --test step_gas`; without `BLESS`, that checks it.
 
