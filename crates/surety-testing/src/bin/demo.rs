@@ -151,7 +151,7 @@ async fn play(story: &mut Story, net: &mut Devnet) -> Result<()> {
     };
     let mut evidence = *evidence;
     let lied = net.operators[liar].address();
-    let liar_first = u8::from(levels % 2 == 0);
+    let liar_first = u8::from(levels.is_multiple_of(2));
     evidence
         .answers
         .sort_by_key(|answer| u8::from(answer.operator == lied) ^ u8::from(liar_first == 0));
