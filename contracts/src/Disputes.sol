@@ -71,7 +71,7 @@ contract Disputes is IDisputes, EIP712 {
         if (count > MAX_CLAIMS) revert TooManyClaims(count, MAX_CLAIMS);
         Statement memory about = statement;
         if (about.budget > MAX_BUDGET) revert BudgetTooLarge(about.budget, MAX_BUDGET);
-        dispute = about.id();
+        dispute = about.disputeId(msg.sender);
         Record storage record = _records[dispute];
         if (record.details != 0) revert DisputeExists(dispute);
 
@@ -114,7 +114,7 @@ contract Disputes is IDisputes, EIP712 {
     function join(Statement calldata statement, Signed calldata response, address opener, ClaimDetail[] calldata claims)
         external
     {
-        bytes32 dispute = statement.id();
+        bytes32 dispute = statement.disputeId(opener);
         Record storage record = _records[dispute];
         _checkDetails(dispute, record, Responses.detailsHash(opener, claims));
         uint256 count = claims.length;
@@ -168,12 +168,13 @@ contract Disputes is IDisputes, EIP712 {
     /// @inheritdoc IDisputes
     function step(
         Statement calldata statement,
+        address opener,
         bytes32 head,
         uint256 segment,
         bytes calldata openings,
         bytes calldata witness
     ) external {
-        bytes32 dispute = statement.id();
+        bytes32 dispute = statement.disputeId(opener);
         Record storage record = _records[dispute];
         (uint256 word0, uint256 word1) = (record.words[0], record.words[1]);
         word0 = _move(dispute, record, word0, word1, head);
@@ -228,7 +229,7 @@ contract Disputes is IDisputes, EIP712 {
     function decide(Statement calldata statement, address opener, ClaimDetail[] calldata claims, bytes calldata proof)
         external
     {
-        bytes32 dispute = statement.id();
+        bytes32 dispute = statement.disputeId(opener);
         Record storage record = _records[dispute];
         _checkDetails(dispute, record, Responses.detailsHash(opener, claims));
         (,, ServiceParameters memory parameters) = registry.serviceOf(statement.service);
@@ -253,7 +254,7 @@ contract Disputes is IDisputes, EIP712 {
 
     /// @inheritdoc IDisputes
     function settle(Statement calldata statement, address opener, ClaimDetail[] calldata claims) external {
-        bytes32 dispute = statement.id();
+        bytes32 dispute = statement.disputeId(opener);
         Record storage record = _records[dispute];
         _checkDetails(dispute, record, Responses.detailsHash(opener, claims));
         uint256 word1 = record.words[1];
@@ -467,10 +468,8 @@ contract Disputes is IDisputes, EIP712 {
                 (loss.operator, loss.victim) = (claim.operator, claim.requester);
             }
         }
-        // Few operators, heavy penalty. Only those eliminated count: co-signers of the right answer must not make a lie
-        // cheaper.
-        uint256 severity = lost <= 2 ? 10_000 : 20_000 / lost;
-        uint256 slashed = staking.slash(service, losses, severity, survivors, opener, msg.sender);
+        // Only those eliminated count: co-signers of the right answer must not make a lie cheaper.
+        uint256 slashed = staking.slash(service, losses, survivors, opener, msg.sender);
         emit Settled(dispute, result, slashed);
     }
 }

@@ -23,6 +23,8 @@ contract Registry is IRegistry, EIP712 {
 
     bytes32 private constant OPERATOR_TYPEHASH = keccak256("Operator(address key,address owner,string endpoint)");
     uint256 private constant MAX_ENDPOINT_LENGTH = 256;
+    /// Largest budget that a dispute takes: an answer to a request with a larger one could not be held to account.
+    uint64 private constant MAX_BUDGET = 1 << 45;
 
     mapping(address service => ServiceRecord) private _services;
     mapping(address service => mapping(bytes4 selector => bytes32)) private _programs;
@@ -42,6 +44,7 @@ contract Registry is IRegistry, EIP712 {
         _checkServiceOwner(service);
         if (_services[service].registered) revert ServiceExists(service);
         if (selectors.length != programs.length) revert LengthMismatch(selectors.length, programs.length);
+        if (parameters.maxBudget > MAX_BUDGET) revert BudgetTooLarge(parameters.maxBudget, MAX_BUDGET);
         _services[service] = ServiceRecord(manifest, parameters, true);
         _serviceList.push(service);
         emit ServiceRegistered(service, msg.sender, manifest, parameters);

@@ -21,9 +21,15 @@ contract Staking is IStaking {
     Field private constant LOCKS = Field.wrap(((1 << 24) - 1) << 8 | 232);
 
     uint256 private constant BPS = 10_000;
-    uint256 private constant WINNERS_BPS = 4000;
+    /// The winners' part of a loss, in equal parts.
+    uint256 private constant WINNERS_BPS = 2000;
     uint256 private constant REPORTER_BPS = 500;
     uint256 private constant CALLER_BPS = 500;
+    /// What a liar cannot pay to itself: it can be victim, winner, reporter and caller under other names and so get
+    /// back all that is paid to somebody, but not what is paid to nobody.
+    uint256 private constant BURNT_BPS = 3000;
+    /// The losers' bonds are taken up to this many times the largest of them.
+    uint256 private constant MOST_LOST = 2;
 
     address public immutable token;
     IRegistry public immutable registry;
@@ -33,6 +39,7 @@ contract Staking is IStaking {
     mapping(address service => mapping(address operator => uint256)) private _stakes;
     mapping(address service => EnumerableSetLib.AddressSet) private _operators;
     mapping(address account => uint256) public creditOf;
+    uint256 public burnt;
 
     modifier onlyModule() {
         if (!isModule[msg.sender]) revert NotModule(msg.sender);
@@ -134,17 +141,17 @@ contract Staking is IStaking {
     function slash(
         address service,
         Loss[] calldata losses,
-        uint256 severity,
         address[] calldata winners,
         address reporter,
         address caller
     ) external onlyModule returns (uint256 amount) {
-        if (severity > BPS) revert SeverityTooLarge(severity, BPS);
+        uint256 severity = _severity(service, losses);
         // Everything but the victims' parts, which are what is left of each loss.
         uint256 toEachWinner;
         uint256 toReporter;
         uint256 toReporterAsVictim;
         uint256 toCaller;
+        uint256 toNobody;
         for (uint256 i; i < losses.length; ++i) {
             address operator = losses[i].operator;
             uint256 stake = _unlocked(service, operator);
@@ -158,7 +165,9 @@ contract Staking is IStaking {
             uint256 winner = winners.length == 0 ? 0 : loss * WINNERS_BPS / BPS / winners.length;
             (toEachWinner, toReporter, toCaller) =
             (toEachWinner + winner, toReporter + loss * REPORTER_BPS / BPS, toCaller + loss * CALLER_BPS / BPS);
-            uint256 left = loss - winner * winners.length - loss * REPORTER_BPS / BPS - loss * CALLER_BPS / BPS;
+            toNobody += loss * BURNT_BPS / BPS;
+            uint256 left = loss - winner * winners.length - loss * REPORTER_BPS / BPS - loss * CALLER_BPS / BPS - loss
+                * BURNT_BPS / BPS;
             // One word, one event less where the victim brought the evidence itself.
             if (losses[i].victim == reporter) toReporterAsVictim += left;
             else _credit(losses[i].victim, left);
@@ -175,6 +184,10 @@ contract Staking is IStaking {
         }
         _credit(reporter, toReporter + toReporterAsVictim);
         _credit(caller, toCaller);
+        if (toNobody != 0) {
+            burnt += toNobody;
+            emit Burnt(service, toNobody);
+        }
     }
 
     // Views
@@ -228,6 +241,19 @@ contract Staking is IStaking {
         uint256 locks = stake.get(LOCKS);
         if (locks == 0) revert NotLocked(service, operator);
         return stake.set(LOCKS, locks - 1);
+    }
+
+    /// @return basis points that each loser loses of its bond
+    function _severity(address service, Loss[] calldata losses) private view returns (uint256) {
+        uint256 sum;
+        uint256 most;
+        for (uint256 i; i < losses.length; ++i) {
+            uint256 bond = _stakes[service][losses[i].operator].get(BOND);
+            sum += bond;
+            if (bond > most) most = bond;
+        }
+        most *= MOST_LOST;
+        return sum <= most ? BPS : most * BPS / sum;
     }
 
     function _credit(address account, uint256 amount) private {

@@ -9,6 +9,8 @@ import {IStaking} from "./IStaking.sol";
 /// @title Disputes
 /// @notice Settles conflicting signed responses to one statement by a game of dissection that ends in one machine
 /// step, executed on-chain. `docs/spec/dispute.md` is the specification.
+/// A dispute's id is keccak-256 of abi.encode(statementId, opener): everyone has their own dispute about a statement, so
+/// that nobody can shut out another's evidence by opening one first.
 interface IDisputes {
     event Opened(
         bytes32 indexed dispute, address indexed service, address indexed opener, Statement statement, uint64 joinUntil
@@ -92,8 +94,9 @@ interface IDisputes {
     }
 
     /// @notice Opens a dispute with 2 to 8 responses to one statement, from different operators with bonds, with at
-    /// least two different results. Anyone may.
-    /// @return dispute keccak-256 of abi.encode(statement)
+    /// least two different results. Anyone may, once at a time about one statement; others' disputes about it do not
+    /// count.
+    /// @return dispute keccak-256 of abi.encode(statementId, opener); the opener is the caller
     function open(Statement calldata statement, Signed[] calldata responses) external returns (bytes32 dispute);
 
     /// @notice Adds a claim, until `joinUntil`. Anyone who has the signed response may.
@@ -110,10 +113,12 @@ interface IDisputes {
 
     /// @notice Chooses segment `segment` of the last dissection, one transition long, and proves it. By the operator on
     /// move. Reverts, and changes nothing, unless it proves the caller right.
+    /// @param opener who opened the dispute
     /// @param openings what ties the segment's start and end to the head (`docs/spec/dispute.md`, section 5)
     /// @param witness the start itself, and what the transition needs
     function step(
         Statement calldata statement,
+        address opener,
         bytes32 head,
         uint256 segment,
         bytes calldata openings,

@@ -5,7 +5,7 @@ pragma solidity ^0.8.28;
 struct ServiceParameters {
     /// smallest bond of an operator, in wei of the staking token
     uint96 minBond;
-    /// step budget of a request made on-chain (the forced path)
+    /// step budget of a request made on-chain (the forced path); at most 2^45, which is what a dispute can be about
     uint64 maxBudget;
     /// an `IVerdict` that can end a dispute about this service at once; zero for none
     address verdict;
@@ -32,6 +32,7 @@ interface IRegistry {
     error UnknownOperator(address operator);
     error NotOperatorOwner(address operator, address caller, address owner);
     error ZeroOperator();
+    error BudgetTooLarge(uint64 found, uint64 limit);
     error EndpointTooLong(uint256 length, uint256 limit);
     error WrongProof(address operator, address recovered);
 

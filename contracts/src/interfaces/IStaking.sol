@@ -24,14 +24,16 @@ struct Loss {
 
 /// @title Staking
 /// @notice Bonds in one ERC-20, per service and operator. The token must be a plain one: no fee on transfer (refused),
-/// no rebasing, no way to move others' balances. At all times the sum of all bonds, rewards and credits is the
-/// contract's token balance, less what was sent to it by mistake.
+/// no rebasing, no way to move others' balances. At all times the sum of all bonds, rewards and credits and of what was
+/// burnt is the contract's token balance, less what was sent to it by mistake.
 interface IStaking {
     event Deposited(address indexed service, address indexed operator, uint256 amount, uint256 bond);
     event Leaving(address indexed service, address indexed operator, uint64 committedUntil);
     event BondWithdrawn(address indexed service, address indexed operator, address indexed to, uint256 amount);
     event RewardWithdrawn(address indexed service, address indexed operator, address indexed to, uint256 amount);
     event Slashed(address indexed service, address indexed operator, uint256 amount, uint256 bond);
+    /// `amount` of what was slashed is nobody's any more.
+    event Burnt(address indexed service, uint256 amount);
     event Rewarded(address indexed service, address indexed operator, uint256 amount);
     event Credited(address indexed account, uint256 amount);
     event Withdrawn(address indexed account, uint256 amount);
@@ -49,7 +51,6 @@ interface IStaking {
     error NotLocked(address service, address operator);
     error NothingToWithdraw(address account);
     error NotModule(address caller);
-    error SeverityTooLarge(uint256 bps, uint256 limit);
 
     /// @notice Adds `amount` to the operator's bond for `service`, joining it, or staying if it was leaving. Callable
     /// by the operator's owner, who must have approved the amount; the bond must then reach the service's minimum.
@@ -73,10 +74,14 @@ interface IStaking {
     /// leaving, can still be held to account). Modules only.
     function lock(address service, address[] calldata operators) external;
 
-    /// @notice Releases one lock of each loser and winner, takes `severity` basis points of each loser's bond and shares
-    /// it out: 50 % to the loser's victim, 40 % to the winners in equal parts, 5 % to the reporter, 5 % to the caller;
-    /// what rounding or a lack of winners leaves goes to the victim. Winners' parts are added to their rewards (so are
-    /// reporter's and caller's where they are winners), the others' to their credits. Modules only.
+    /// @notice Releases one lock of each loser and winner, takes the same part of each loser's bond and shares it out:
+    /// 40 % to the loser's victim, 20 % to the winners in equal parts, 5 % to the reporter, 5 % to the caller; 30 % is
+    /// burnt; what rounding or a lack of winners leaves goes to the victim. Winners' parts are added to their rewards
+    /// (so are reporter's and caller's where they are winners), the others' to their credits. Modules only.
+    /// The part taken is in basis points, rounded down: all of it while the losers' bonds sum up to at most twice the
+    /// largest of them, and beyond that what makes twice the largest in all. Heavy for few, and by bonds, not by heads:
+    /// accomplices with next to nothing at stake do not make it lighter.
+    /// @param losses each operator at most once
     /// @param winners operators of the same service
     /// @param reporter who brought the evidence
     /// @param caller who brought it to the end
@@ -84,7 +89,6 @@ interface IStaking {
     function slash(
         address service,
         Loss[] calldata losses,
-        uint256 severity,
         address[] calldata winners,
         address reporter,
         address caller
@@ -98,6 +102,9 @@ interface IStaking {
 
     /// @return wei of the token that `withdraw` would pay to `account`
     function creditOf(address account) external view returns (uint256);
+
+    /// @return wei of the token that was slashed and paid to nobody; it stays here for ever
+    function burnt() external view returns (uint256);
 
     /// @return number of operators with a membership of `service`: joined and bond not yet withdrawn
     function operatorCount(address service) external view returns (uint256);

@@ -12,7 +12,7 @@ library Responses {
         "Response(address service,bytes32 program,bytes32 input,uint64 budget,bytes32 request,address requester,bytes32 result)"
     );
 
-    /// @return statementId, which is also the dispute's id: keccak-256 of abi.encode(statement)
+    /// @return statementId: keccak-256 of abi.encode(statement)
     function id(Statement memory statement) internal pure returns (bytes32) {
         return EfficientHashLib.hash(
             uint256(uint160(statement.service)),
@@ -20,6 +20,11 @@ library Responses {
             uint256(statement.input),
             uint256(statement.budget)
         );
+    }
+
+    /// @return id of the opener's dispute about the statement: keccak-256 of abi.encode(statementId, opener)
+    function disputeId(Statement memory statement, address opener) internal pure returns (bytes32) {
+        return EfficientHashLib.hash(uint256(id(statement)), uint256(uint160(opener)));
     }
 
     /// @return EIP-712 struct hash of what the operator signed
