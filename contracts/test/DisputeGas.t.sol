@@ -26,7 +26,8 @@ contract DisputeGasTest is DisputeFixture {
         claims[0] = detail(operators[0], right.result);
         claims[1] = detail(operators[1], wrong.result);
 
-        vm.prank(REQUESTER);
+        opener = REQUESTER;
+        vm.prank(opener);
         bytes32 dispute = disputes.open(s, responses);
         uint256 total = last("open, two claims");
 
@@ -39,7 +40,7 @@ contract DisputeGasTest is DisputeFixture {
         (bytes memory openings, bytes memory witness) = stepArguments(s, claims, chooseSegment(s, right));
         uint256 segment = chooseSegment(s, right);
         vm.prank(operators[0]);
-        disputes.step(s, history().heads[8], segment, openings, witness);
+        disputes.step(s, opener, history().heads[8], segment, openings, witness);
         total += last("step, without the machine's");
 
         vm.warp(block.timestamp + JOIN_WINDOW + 1);

@@ -225,7 +225,7 @@ contract DisputeHandler is Simulation {
         if (v.moves < v.levels) return dissectAs(s, operator, seat.belief, segment);
         (bytes memory openings, bytes memory witness) = stepArguments(s, game.claims, segment);
         vm.prank(operator);
-        try disputes.step(s, v.head, segment, openings, witness) {
+        try disputes.step(s, opener, v.head, segment, openings, witness) {
             if (disputes.get(id).matchRunning) begin(id);
         } catch {
             assertTrue(seat.style != Style.Honest, "an honest step was refused");

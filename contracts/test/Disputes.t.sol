@@ -205,6 +205,7 @@ contract DisputesTest is DisputeFixture {
         opened();
         Signed[] memory list = responses(two(right.result, wrong.result));
         vm.expectRevert(abi.encodeWithSelector(IDisputes.DisputeExists.selector, dispute));
+        vm.prank(OPENER);
         disputes.open(s, list);
     }
 
@@ -260,9 +261,7 @@ contract DisputesTest is DisputeFixture {
         disputes.join(s, response, OPENER, claims);
         opened();
         bytes32 kept = keccak256(abi.encode(OPENER, claims));
-        vm.expectRevert(
-            abi.encodeWithSelector(IDisputes.WrongDetails.selector, kept, keccak256(abi.encode(SETTLER, claims)))
-        );
+        vm.expectRevert(abi.encodeWithSelector(IDisputes.UnknownDispute.selector, idOf(s, SETTLER)));
         disputes.join(s, response, SETTLER, claims);
         claims.pop();
         vm.expectRevert(
@@ -388,7 +387,7 @@ contract DisputesTest is DisputeFixture {
                 bytes32 head = history().heads[history().heads.length - 1];
                 vm.expectRevert();
                 vm.prank(operators[index]);
-                disputes.step(s, head, d, openings, witness);
+                disputes.step(s, opener, head, d, openings, witness);
             }
         }
         vm.revertToState(snapshot);
@@ -421,7 +420,7 @@ contract DisputesTest is DisputeFixture {
         bytes memory cut = new bytes(7 * 32 - 1);
         vm.expectRevert(abi.encodeWithSelector(IDisputes.WrongOpenings.selector, 223, 224));
         vm.prank(operators[1]);
-        disputes.step(s, head, 31, cut, witness);
+        disputes.step(s, opener, head, 31, cut, witness);
 
         bytes32 kept = keccak256(abi.encode(OPENER, all));
         vm.expectRevert(
@@ -430,7 +429,7 @@ contract DisputesTest is DisputeFixture {
             )
         );
         vm.prank(operators[1]);
-        disputes.step(s, head, 31, bytes.concat(openings, hex"00"), witness);
+        disputes.step(s, opener, head, 31, bytes.concat(openings, hex"00"), witness);
 
         // Another end than a's result.
         assembly {
@@ -438,19 +437,19 @@ contract DisputesTest is DisputeFixture {
         }
         vm.expectRevert(abi.encodeWithSelector(IDisputes.WrongEnd.selector, liar.result, bytes32(uint256(7))));
         vm.prank(operators[1]);
-        disputes.step(s, head, 31, openings, witness);
+        disputes.step(s, opener, head, 31, openings, witness);
     }
 
     function test_step_refusals() public {
         vm.expectRevert(abi.encodeWithSelector(IDisputes.NoMatch.selector, idOf(s)));
-        disputes.step(s, 0, 0, "", "");
+        disputes.step(s, opener, 0, 0, "", "");
 
         opened();
         begin(dispute);
         bytes32 head = history().heads[0];
         vm.expectRevert(abi.encodeWithSelector(IDisputes.StepTooEarly.selector, 0, 3));
         vm.prank(operators[0]);
-        disputes.step(s, head, 0, "", "");
+        disputes.step(s, opener, head, 0, "", "");
 
         // The honest player at b's seat, so that it makes the step (move 4).
         vm.warp(block.timestamp + JOIN_WINDOW + CLOCK);
@@ -466,17 +465,17 @@ contract DisputesTest is DisputeFixture {
 
         vm.startPrank(operators[1]);
         vm.expectRevert(abi.encodeWithSelector(IDisputes.WrongHead.selector, head, history().heads[2]));
-        disputes.step(s, history().heads[2], segment, openings, witness);
+        disputes.step(s, opener, history().heads[2], segment, openings, witness);
         vm.expectRevert(abi.encodeWithSelector(IDisputes.WrongSegment.selector, 32));
-        disputes.step(s, head, 32, openings, witness);
+        disputes.step(s, opener, head, 32, openings, witness);
         vm.expectRevert(abi.encodeWithSelector(IDisputes.WrongOpenings.selector, openings.length + 32, openings.length));
-        disputes.step(s, head, segment, bytes.concat(openings, bytes32(0)), witness);
+        disputes.step(s, opener, head, segment, bytes.concat(openings, bytes32(0)), witness);
         vm.expectRevert(abi.encodeWithSelector(IDisputes.WrongOpenings.selector, openings.length + 1, openings.length));
-        disputes.step(s, head, segment, bytes.concat(openings, hex"00"), witness);
+        disputes.step(s, opener, head, segment, bytes.concat(openings, hex"00"), witness);
         vm.stopPrank();
         vm.expectRevert(abi.encodeWithSelector(IDisputes.NotOnMove.selector, operators[0], operators[1]));
         vm.prank(operators[0]);
-        disputes.step(s, head, segment, openings, witness);
+        disputes.step(s, opener, head, segment, openings, witness);
 
         // Each word of the openings counts.
         for (uint256 i = 1; i <= openings.length / 32; ++i) {
@@ -487,15 +486,15 @@ contract DisputesTest is DisputeFixture {
             }
             vm.expectPartialRevert(IDisputes.OpeningsMismatch.selector);
             vm.prank(operators[1]);
-            disputes.step(s, head, segment, other, witness);
+            disputes.step(s, opener, head, segment, other, witness);
         }
         // And so does the start.
         vm.expectPartialRevert(IDisputes.OpeningsMismatch.selector);
         vm.prank(operators[1]);
-        disputes.step(s, head, segment, openings, stateAt(s, 17));
+        disputes.step(s, opener, head, segment, openings, stateAt(s, 17));
 
         vm.prank(operators[1]);
-        disputes.step(s, head, segment, openings, witness);
+        disputes.step(s, opener, head, segment, openings, witness);
     }
 
     function test_step_witnessLengths() public {
@@ -511,11 +510,11 @@ contract DisputesTest is DisputeFixture {
         (bytes memory openings, bytes memory witness) = stepArguments(s, all, 3);
         vm.expectRevert(abi.encodeWithSelector(IDisputes.WrongWitness.selector, 264, 263));
         vm.prank(operators[1]);
-        disputes.step(s, head, 3, openings, bytes.concat(witness, hex"00"));
+        disputes.step(s, opener, head, 3, openings, bytes.concat(witness, hex"00"));
         (openings, witness) = stepArguments(s, all, 4);
         vm.expectRevert(abi.encodeWithSelector(IDisputes.WrongWitness.selector, 33, 32));
         vm.prank(operators[1]);
-        disputes.step(s, head, 4, openings, bytes.concat(witness, hex"00"));
+        disputes.step(s, opener, head, 4, openings, bytes.concat(witness, hex"00"));
     }
 
     /// At position 0 nothing but the statement says what the start is.
@@ -532,10 +531,10 @@ contract DisputesTest is DisputeFixture {
         other.program = keccak256("other");
         vm.expectRevert(abi.encodeWithSelector(IDisputes.NotInitial.selector, other.program, s.input));
         vm.prank(operators[1]);
-        disputes.step(s, head, 0, openings, stateAt(other, 0));
+        disputes.step(s, opener, head, 0, openings, stateAt(other, 0));
         vm.expectRevert(abi.encodeWithSelector(IDisputes.NotInitial.selector, s.program, s.input));
         vm.prank(operators[1]);
-        disputes.step(s, head, 0, openings, stateAt(s, 1));
+        disputes.step(s, opener, head, 0, openings, stateAt(s, 1));
         stepAs(s, operators[1], all, 0);
         assertEq(disputes.get(idOf(s)).liveBitmap, 2);
     }
@@ -554,7 +553,7 @@ contract DisputesTest is DisputeFixture {
             bytes32 end = pointAt(s, d + 1);
             vm.expectRevert(abi.encodeWithSelector(IDisputes.StepLost.selector, end, end));
             vm.prank(operators[1]);
-            disputes.step(s, head, d, openings, witness);
+            disputes.step(s, opener, head, d, openings, witness);
         }
     }
 
@@ -613,10 +612,11 @@ contract DisputesTest is DisputeFixture {
         assertEq(bondOf(0), 0);
         assertEq(bondOf(1), BOND);
         uint256 reward = staking.stakeOf(address(service), operators[1]).reward;
-        assertEq(reward, BOND * 40 / 100);
+        assertEq(reward, BOND * 20 / 100);
+        assertEq(staking.burnt(), BOND * 30 / 100);
         assertEq(staking.creditOf(OPENER), BOND * 5 / 100);
         assertEq(staking.creditOf(SETTLER), BOND * 5 / 100);
-        assertEq(staking.creditOf(REQUESTER), BOND - reward - 2 * (BOND * 5 / 100));
+        assertEq(staking.creditOf(REQUESTER), BOND - reward - BOND * 30 / 100 - 2 * (BOND * 5 / 100));
         assertConserved();
         assertEq(disputes.get(dispute).claims, 0);
         assertEq(disputes.operatorAt(dispute, 0), address(0));
@@ -638,8 +638,10 @@ contract DisputesTest is DisputeFixture {
         vm.expectRevert(abi.encodeWithSelector(IDisputes.JoinOpen.selector, until));
         disputes.settle(s, OPENER, claims);
         vm.warp(until + 1);
-        vm.expectPartialRevert(IDisputes.WrongDetails.selector);
+        vm.expectRevert(abi.encodeWithSelector(IDisputes.UnknownDispute.selector, idOf(s, SETTLER)));
         disputes.settle(s, SETTLER, claims);
+        vm.expectPartialRevert(IDisputes.WrongDetails.selector);
+        disputes.settle(s, OPENER, new ClaimDetail[](2));
         vm.expectEmit(address(disputes));
         emit IDisputes.Settled(dispute, wrong.result, BOND);
         disputes.settle(s, OPENER, claims);
@@ -706,8 +708,10 @@ contract DisputesTest is DisputeFixture {
         opened();
         vm.expectRevert(ToyVerdict.NotProven.selector);
         disputes.decide(s, OPENER, claims, abi.encode(BUDGET + 1));
-        vm.expectPartialRevert(IDisputes.WrongDetails.selector);
+        vm.expectRevert(abi.encodeWithSelector(IDisputes.UnknownDispute.selector, idOf(s, SETTLER)));
         disputes.decide(s, SETTLER, claims, abi.encode(BUDGET));
+        vm.expectPartialRevert(IDisputes.WrongDetails.selector);
+        disputes.decide(s, OPENER, new ClaimDetail[](2), abi.encode(BUDGET));
         disputes.decide(s, OPENER, claims, abi.encode(BUDGET));
         vm.expectRevert(abi.encodeWithSelector(IDisputes.NothingDecided.selector, right.result));
         disputes.decide(s, OPENER, claims, abi.encode(BUDGET));

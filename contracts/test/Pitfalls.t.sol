@@ -105,10 +105,17 @@ contract PitfallsTest is Simulation {
         (bytes32 dispute, ClaimDetail[] memory claims) = open(s, two(right.result, wrong.result));
         Signed[] memory list = new Signed[](2);
         (list[0], list[1]) = (sign(s, operators[2], right.result), sign(s, operators[1], wrong.result));
-        vm.expectRevert(abi.encodeWithSelector(IDisputes.DisputeExists.selector, dispute));
-        disputes.open(s, list);
-        // Who came second can still join.
+        // Who came second has a dispute of its own, and can join the first one too.
+        vm.prank(SETTLER);
+        assertEq(disputes.open(s, list), idOf(s, SETTLER));
+        assertNotEq(idOf(s, SETTLER), dispute);
+        assertNotEq(disputes.get(idOf(s, SETTLER)).head, disputes.get(dispute).head);
         join(s, claims, 2, right.result);
+        assertEq(staking.stakeOf(address(service), operators[1]).locks, 2);
+        assertEq(staking.stakeOf(address(service), operators[2]).locks, 2);
+        vm.expectRevert(abi.encodeWithSelector(IDisputes.DisputeExists.selector, dispute));
+        vm.prank(OPENER);
+        disputes.open(s, list);
     }
 
     // 8: clocks, timeouts and resolution
@@ -147,7 +154,7 @@ contract PitfallsTest is Simulation {
         vm.expectPartialRevert(IDisputes.ClockRunning.selector);
         disputes.expire(dispute);
         vm.prank(operators[1]);
-        disputes.step(s, head, segment, openings, witness);
+        disputes.step(s, opener, head, segment, openings, witness);
         vm.expectRevert(abi.encodeWithSelector(IDisputes.NoMatch.selector, dispute));
         disputes.expire(dispute);
         assertEq(disputes.get(dispute).liveBitmap, 2);
@@ -156,7 +163,7 @@ contract PitfallsTest is Simulation {
         vm.warp(block.timestamp + disputes.get(dispute).clockB + 1);
         vm.expectPartialRevert(IDisputes.ClockRanOut.selector);
         vm.prank(operators[1]);
-        disputes.step(s, head, segment, openings, witness);
+        disputes.step(s, opener, head, segment, openings, witness);
         disputes.expire(dispute);
         assertEq(disputes.get(dispute).liveBitmap, 1);
     }
@@ -171,7 +178,7 @@ contract PitfallsTest is Simulation {
         for (uint256 i; i < 2; ++i) {
             vm.startPrank(operators[i]);
             vm.expectRevert(abi.encodeWithSelector(IDisputes.NoMatch.selector, dispute));
-            disputes.step(s, head, segment, openings, witness);
+            disputes.step(s, opener, head, segment, openings, witness);
             vm.expectRevert(abi.encodeWithSelector(IDisputes.NoMatch.selector, dispute));
             disputes.dissect(dispute, head, 0, list);
             vm.stopPrank();
@@ -179,7 +186,7 @@ contract PitfallsTest is Simulation {
         settle(s, claims);
         vm.expectRevert(abi.encodeWithSelector(IDisputes.NoMatch.selector, dispute));
         vm.prank(operators[1]);
-        disputes.step(s, head, segment, openings, witness);
+        disputes.step(s, opener, head, segment, openings, witness);
     }
 
     function test_pitfall08_settleOnce() public {
@@ -199,6 +206,7 @@ contract PitfallsTest is Simulation {
         Signed[] memory list = new Signed[](2);
         ClaimDetail[] memory claims = new ClaimDetail[](2);
         Belief[2] memory beliefs = [right, wrong];
+        opener = address(hostile);
         for (uint256 i; i < 2; ++i) {
             list[i] = sign(s, operators[i], beliefs[i].result);
             list[i].requester = address(hostile);
@@ -214,7 +222,7 @@ contract PitfallsTest is Simulation {
         assertEq(disputes.get(dispute).claims, 0);
         // Victim and opener in one: compensation and opener's part, and it can be had.
         uint256 credit = staking.creditOf(address(hostile));
-        assertEq(credit, BOND - BOND * 40 / 100 - BOND * 5 / 100);
+        assertEq(credit, BOND - BOND * 20 / 100 - BOND * 30 / 100 - BOND * 5 / 100);
         assertEq(owed() + credit, token.balanceOf(address(staking)));
         hostile.withdraw();
         assertEq(token.balanceOf(address(hostile)), credit);
@@ -226,7 +234,7 @@ contract PitfallsTest is Simulation {
         (bytes32 dispute, ClaimDetail[] memory claims) = open(s, two(wrong.result, right.result));
         (, uint256 segment) = playToStep(s, wrong, right);
         (bytes memory openings, bytes memory witness) = stepArguments(s, claims, segment);
-        bytes memory call = abi.encodeCall(IDisputes.step, (s, history().heads[3], segment, openings, witness));
+        bytes memory call = abi.encodeCall(IDisputes.step, (s, opener, history().heads[3], segment, openings, witness));
         bytes32 before = keccak256(abi.encode(disputes.get(dispute)));
         uint256 failed;
         for (uint256 gas = 2000; gas < 100_000; gas += 1500) {
@@ -321,6 +329,43 @@ contract PitfallsTest is Simulation {
         settle(s, again);
         assertEq(bondOf(1), 0);
         assertEq(bondOf(2), BOND);
+        assertConserved();
+    }
+
+    /// A liar fills a dispute about the statement with eight of its own, so that nobody can join it. Who has the evidence
+    /// disputes the same statement apart, and wins there, whatever becomes of the first dispute.
+    function test_P2_aBlockedStatementCanStillBeDisputed() public {
+        bytes32[] memory results = new bytes32[](8);
+        for (uint256 i; i < 8; ++i) {
+            results[i] = i == 0 ? keccak256("x") : wrong.result;
+        }
+        (bytes32 blocked, ClaimDetail[] memory blocking) = open(s, results);
+        Signed memory late = sign(s, operators[8], right.result);
+        vm.expectRevert(abi.encodeWithSelector(IDisputes.TooManyClaims.selector, 9, 8));
+        disputes.join(s, late, OPENER, blocking);
+
+        Signed[] memory list = new Signed[](2);
+        ClaimDetail[] memory claims = new ClaimDetail[](2);
+        (list[0], list[1]) = (sign(s, operators[1], wrong.result), late);
+        (claims[0], claims[1]) = (detail(operators[1], wrong.result), detail(operators[8], right.result));
+        opener = REQUESTER;
+        vm.prank(REQUESTER);
+        bytes32 dispute = disputes.open(s, list);
+        assertNotEq(dispute, blocked);
+        Seat[] memory seats = new Seat[](2);
+        (seats[0], seats[1]) = (Seat(Style.Cunning, wrong), Seat(Style.Honest, right));
+        play(s, seats, claims);
+        assertEq(disputes.get(dispute).liveBitmap, 2);
+        settle(s, claims);
+        assertEq(bondOf(1), 0);
+        assertEq(bondOf(8), BOND);
+        assertConserved();
+
+        // The first dispute ends too; the bond of its liar is gone, its lock is released.
+        opener = OPENER;
+        expire(s);
+        settle(s, blocking);
+        assertEq(staking.stakeOf(address(service), operators[1]).locks, 0);
         assertConserved();
     }
 

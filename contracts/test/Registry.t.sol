@@ -94,6 +94,20 @@ contract RegistryTest is DisputeFixture {
         registry.setProgram(address(other), 0, 0);
     }
 
+    /// A request that no dispute could be about could be answered wrongly for nothing.
+    function test_registerService_refusesBudgetAboveADisputes() public {
+        ToyService other = new ToyService(OWNER, disputes);
+        ServiceParameters memory large = ServiceParameters(0, (1 << 45) + 1, address(0));
+        vm.startPrank(OWNER);
+        vm.expectRevert(
+            abi.encodeWithSelector(IRegistry.BudgetTooLarge.selector, large.maxBudget, uint64(1 << 45))
+        );
+        registry.registerService(address(other), 0, new bytes4[](0), new bytes32[](0), large);
+        large.maxBudget = 1 << 45;
+        registry.registerService(address(other), 0, new bytes4[](0), new bytes32[](0), large);
+        vm.stopPrank();
+    }
+
     function test_registerOperator() public {
         (address operator, uint256 key) = makeAddrAndKey("new operator");
         bytes memory proof = proofOf(key, operator, OWNER, "http://x");

@@ -169,10 +169,10 @@ contract StakingTest is DisputeFixture {
         vm.prank(owner);
         staking.withdrawBond(address(service), operator);
         vm.startPrank(module);
-        staking.slash(address(service), new Loss[](0), 0, list(0), OPENER, SETTLER);
-        staking.slash(address(service), new Loss[](0), 0, list(0), OPENER, SETTLER);
+        staking.slash(address(service), new Loss[](0), list(0), OPENER, SETTLER);
+        staking.slash(address(service), new Loss[](0), list(0), OPENER, SETTLER);
         vm.expectRevert(abi.encodeWithSelector(IStaking.NotLocked.selector, address(service), operator));
-        staking.slash(address(service), new Loss[](0), 0, list(0), OPENER, SETTLER);
+        staking.slash(address(service), new Loss[](0), list(0), OPENER, SETTLER);
         vm.stopPrank();
         vm.prank(owner);
         staking.withdrawBond(address(service), operator);
@@ -186,17 +186,15 @@ contract StakingTest is DisputeFixture {
         vm.expectRevert(abi.encodeWithSelector(IStaking.NotModule.selector, address(this)));
         staking.lock(address(service), list(0));
         vm.expectRevert(abi.encodeWithSelector(IStaking.NotModule.selector, address(this)));
-        staking.slash(address(service), new Loss[](0), 0, list(0), OPENER, SETTLER);
+        staking.slash(address(service), new Loss[](0), list(0), OPENER, SETTLER);
     }
 
     function test_slash_refusals() public {
         vm.startPrank(module);
-        vm.expectRevert(abi.encodeWithSelector(IStaking.SeverityTooLarge.selector, 10_001, 10_000));
-        staking.slash(address(service), new Loss[](0), 10_001, list(0), OPENER, SETTLER);
         Loss[] memory losses = new Loss[](1);
         losses[0] = Loss(operator, REQUESTER);
         vm.expectRevert(abi.encodeWithSelector(IStaking.NotLocked.selector, address(service), operator));
-        staking.slash(address(service), losses, 1, new address[](0), OPENER, SETTLER);
+        staking.slash(address(service), losses, new address[](0), OPENER, SETTLER);
         vm.expectRevert(abi.encodeWithSelector(IStaking.NotBonded.selector, address(service), address(this)));
         address[] memory nobody = new address[](1);
         nobody[0] = address(this);
@@ -216,16 +214,23 @@ contract StakingTest is DisputeFixture {
     }
 
     /// P7: whatever is slashed, in favour of whomever, nothing is made and nothing lost.
-    function testFuzz_P7_slashConserves(uint256 severity, uint8 losers, uint8 winners, uint8 who) public {
-        severity = bound(severity, 0, 10_000);
+    function testFuzz_P7_slashConserves(uint8 losers, uint8 winners, uint8 who, uint96[8] memory extra) public {
         losers = uint8(bound(losers, 1, 8));
         winners = uint8(bound(winners, 0, 9 - losers));
         Loss[] memory losses = new Loss[](losers);
         address[] memory survivors = new address[](winners);
+        uint256[] memory bonds = new uint256[](9);
+        uint256 sum;
+        uint256 most;
         for (uint256 i; i < losers; ++i) {
+            topUp(i, extra[i] % (10 * BOND));
             lock(i);
             losses[i] = Loss(operators[i], who & 1 == 0 ? REQUESTER : OPENER);
+            bonds[i] = bondOf(i);
+            sum += bonds[i];
+            if (bonds[i] > most) most = bonds[i];
         }
+        uint256 severity = sum <= 2 * most ? 10_000 : 2 * most * 10_000 / sum;
         for (uint256 i; i < winners; ++i) {
             lock(losers + i);
             survivors[i] = operators[losers + i];
@@ -233,13 +238,91 @@ contract StakingTest is DisputeFixture {
         address reporter = who & 2 == 0 || winners == 0 ? OPENER : survivors[0];
         address caller = who & 4 == 0 || winners == 0 ? SETTLER : survivors[winners - 1];
         vm.prank(module);
-        uint256 taken = staking.slash(address(service), losses, severity, survivors, reporter, caller);
-        assertEq(taken, losers * (BOND * severity / 10_000));
+        uint256 taken = staking.slash(address(service), losses, survivors, reporter, caller);
         assertConserved();
+        uint256 lost;
+        uint256 burnt;
         for (uint256 i; i < 9; ++i) {
-            assertEq(bondOf(i), i < losers ? BOND - BOND * severity / 10_000 : BOND);
+            uint256 loss = bonds[i] * severity / 10_000;
+            assertEq(bondOf(i), i < losers ? bonds[i] - loss : BOND);
             assertEq(stake(i).locks, 0);
+            lost += loss;
+            burnt += loss * 30 / 100;
         }
+        assertEq(taken, lost);
+        assertEq(staking.burnt(), burnt);
+        assertLe(taken, 2 * most);
+        // Rounding down: less than one basis point, and one wei each.
+        assertGe(taken + sum / 10_000 + losers, sum < 2 * most ? sum : 2 * most);
+    }
+
+    /// Accomplices with next to nothing at stake do not make a big liar's loss smaller, however many they are.
+    function test_severityDustAccomplicesDoNotHelp() public {
+        ToyService free = new ToyService(OWNER, disputes);
+        vm.prank(OWNER);
+        registry.registerService(
+            address(free), 0, new bytes4[](0), new bytes32[](0), ServiceParameters(0, 1, address(0))
+        );
+        Loss[] memory losses = new Loss[](7);
+        address[] memory all = new address[](7);
+        for (uint256 i; i < 7; ++i) {
+            uint256 amount = i == 3 ? BOND : 1;
+            token.mint(owners[i], amount);
+            vm.prank(owners[i]);
+            staking.deposit(address(free), operators[i], amount);
+            losses[i] = Loss(operators[i], REQUESTER);
+            all[i] = operators[i];
+        }
+        vm.startPrank(module);
+        staking.lock(address(free), all);
+        assertEq(staking.slash(address(free), losses, new address[](0), OPENER, SETTLER), BOND + 6);
+        vm.stopPrank();
+        assertEq(staking.stakeOf(address(free), operators[3]).bond, 0);
+    }
+
+    /// Losers of the same size lose twice one bond in all.
+    function test_severityOfEquals() public {
+        for (uint256 count = 1; count <= 8; ++count) {
+            uint256 snapshot = vm.snapshotState();
+            Loss[] memory losses = new Loss[](count);
+            for (uint256 i; i < count; ++i) {
+                lock(i);
+                losses[i] = Loss(operators[i], REQUESTER);
+            }
+            vm.prank(module);
+            staking.slash(address(service), losses, new address[](0), OPENER, SETTLER);
+            for (uint256 i; i < count; ++i) {
+                assertEq(bondOf(i), BOND - BOND * (count <= 2 ? 10_000 : 20_000 / count) / 10_000);
+            }
+            vm.revertToState(snapshot);
+        }
+    }
+
+    /// Every name that is paid is the liar's own; what it gets back is all but what is burnt.
+    function test_P2_selfDisputeLosesTheBurntPart() public {
+        lock(0);
+        lock(1);
+        Loss[] memory losses = new Loss[](1);
+        losses[0] = Loss(operator, owner);
+        vm.expectEmit(address(staking));
+        emit IStaking.Burnt(address(service), BOND * 30 / 100);
+        vm.prank(module);
+        staking.slash(address(service), losses, list(1), owner, owner);
+        vm.startPrank(owner);
+        staking.withdraw();
+        vm.stopPrank();
+        vm.prank(owners[1]);
+        staking.withdrawReward(address(service), operators[1]);
+        uint256 back = token.balanceOf(owner) + token.balanceOf(owners[1]);
+        assertEq(back, BOND - BOND * 30 / 100);
+        assertEq(staking.burnt(), BOND * 30 / 100);
+        assertConserved();
+    }
+
+    function topUp(uint256 index, uint256 amount) private {
+        token.mint(owners[index], amount);
+        vm.prank(owners[index]);
+        staking.deposit(address(service), operators[index], amount);
     }
 
     function test_slash_winnerWhoReportedAndCalled() public {
@@ -248,8 +331,8 @@ contract StakingTest is DisputeFixture {
         Loss[] memory losses = new Loss[](1);
         losses[0] = Loss(operators[1], REQUESTER);
         vm.prank(module);
-        staking.slash(address(service), losses, 10_000, list(0), operator, operator);
-        assertEq(stake(0).reward, BOND * 40 / 100 + 2 * (BOND * 5 / 100));
+        staking.slash(address(service), losses, list(0), operator, operator);
+        assertEq(stake(0).reward, BOND * 20 / 100 + 2 * (BOND * 5 / 100));
         assertEq(staking.creditOf(operator), 0);
         assertConserved();
 
@@ -272,9 +355,9 @@ contract StakingTest is DisputeFixture {
         Loss[] memory losses = new Loss[](1);
         losses[0] = Loss(operators[1], operator);
         vm.prank(module);
-        staking.slash(address(service), losses, 10_000, list(0), operator, SETTLER);
-        assertEq(stake(0).reward, BOND * 40 / 100 + BOND * 5 / 100);
-        assertEq(staking.creditOf(operator), BOND - stake(0).reward - BOND * 5 / 100);
+        staking.slash(address(service), losses, list(0), operator, SETTLER);
+        assertEq(stake(0).reward, BOND * 20 / 100 + BOND * 5 / 100);
+        assertEq(staking.creditOf(operator), BOND - stake(0).reward - BOND * 5 / 100 - BOND * 30 / 100);
         assertConserved();
     }
 
@@ -283,9 +366,9 @@ contract StakingTest is DisputeFixture {
         Loss[] memory losses = new Loss[](1);
         losses[0] = Loss(operator, REQUESTER);
         vm.prank(module);
-        staking.slash(address(service), losses, 10_000, new address[](0), OPENER, SETTLER);
+        staking.slash(address(service), losses, new address[](0), OPENER, SETTLER);
         uint256 credit = staking.creditOf(REQUESTER);
-        assertEq(credit, BOND - 2 * (BOND * 5 / 100));
+        assertEq(credit, BOND - 2 * (BOND * 5 / 100) - BOND * 30 / 100);
         vm.expectEmit(address(staking));
         emit IStaking.Withdrawn(REQUESTER, credit);
         vm.prank(REQUESTER);
@@ -303,7 +386,7 @@ contract StakingTest is DisputeFixture {
         Loss[] memory losses = new Loss[](1);
         losses[0] = Loss(operator, REQUESTER);
         vm.prank(module);
-        staking.slash(address(service), losses, 10_000, new address[](0), OPENER, SETTLER);
+        staking.slash(address(service), losses, new address[](0), OPENER, SETTLER);
         assertFalse(staking.isBonded(address(service), operator));
         vm.expectRevert(abi.encodeWithSelector(IStaking.NotBonded.selector, address(service), operator));
         lock(0);

@@ -72,11 +72,14 @@ abstract contract DisputeFixture is Test {
     mapping(address operator => uint256) internal keys;
 
     mapping(bytes32 dispute => History) private _histories;
+    /// Who opens and whose disputes `idOf` names; OPENER unless a test says otherwise.
+    address internal opener;
     /// The dispute that is being played.
     bytes32 internal playing;
 
     function setUp() public virtual {
         vm.warp(1_800_000_000);
+        opener = OPENER;
         token = new DevToken();
         registry = new Registry();
         machine = new CounterMachine();
@@ -194,7 +197,7 @@ abstract contract DisputeFixture is Test {
             responses[i] = sign(s, operators[i], results[i]);
             claims[i] = detail(operators[i], results[i]);
         }
-        vm.prank(OPENER);
+        vm.prank(opener);
         dispute = disputes.open(s, responses);
     }
 
@@ -203,7 +206,7 @@ abstract contract DisputeFixture is Test {
         internal
         returns (ClaimDetail[] memory all)
     {
-        disputes.join(s, sign(s, operators[index], result), OPENER, claims);
+        disputes.join(s, sign(s, operators[index], result), opener, claims);
         all = new ClaimDetail[](claims.length + 1);
         for (uint256 i; i < claims.length; ++i) {
             all[i] = claims[i];
@@ -212,13 +215,17 @@ abstract contract DisputeFixture is Test {
     }
 
     function settle(Statement memory s, ClaimDetail[] memory claims) internal {
-        vm.warp(uint256(disputes.get(keccak256(abi.encode(s))).joinUntil) + 1);
+        vm.warp(uint256(disputes.get(idOf(s)).joinUntil) + 1);
         vm.prank(SETTLER);
-        disputes.settle(s, OPENER, claims);
+        disputes.settle(s, opener, claims);
     }
 
-    function idOf(Statement memory s) internal pure returns (bytes32) {
-        return keccak256(abi.encode(s));
+    function idOf(Statement memory s) internal view returns (bytes32) {
+        return idOf(s, opener);
+    }
+
+    function idOf(Statement memory s, address who) internal pure returns (bytes32) {
+        return keccak256(abi.encode(keccak256(abi.encode(s)), who));
     }
 
     // Playing
@@ -289,7 +296,7 @@ abstract contract DisputeFixture is Test {
         (bytes memory openings, bytes memory witness) = stepArguments(s, claims, segment);
         bytes32 head = history().heads[history().heads.length - 1];
         vm.prank(operator);
-        disputes.step(s, head, segment, openings, witness);
+        disputes.step(s, opener, head, segment, openings, witness);
     }
 
     function stepArguments(Statement memory s, ClaimDetail[] memory claims, uint256 segment)
@@ -333,7 +340,7 @@ abstract contract DisputeFixture is Test {
         if (t == 0) return bytes.concat(before, last[0], Trace.pathOf(last, 0));
         if (t + 1 == 32 ** levels) {
             bytes32 result = claims[disputes.get(idOf(s)).a].result;
-            return bytes.concat(before, result, Trace.pathOf(last, 30), abi.encode(OPENER, claims));
+            return bytes.concat(before, result, Trace.pathOf(last, 30), abi.encode(opener, claims));
         }
         (uint256 startIn, uint256 startNumber) = placeOf(s, t);
         (uint256 endIn, uint256 endNumber) = placeOf(s, t + 1);
@@ -380,11 +387,11 @@ abstract contract DisputeFixture is Test {
             sum += staking.creditOf(operators[i]) + staking.creditOf(owners[i]);
         }
         sum += staking.creditOf(REQUESTER) + staking.creditOf(OPENER) + staking.creditOf(SETTLER);
-        sum += staking.creditOf(address(this));
+        sum += staking.creditOf(address(this)) + staking.burnt();
     }
 
     function assertConserved() internal view {
-        assertEq(owed(), token.balanceOf(address(staking)), "bonds + rewards + credits");
+        assertEq(owed(), token.balanceOf(address(staking)), "bonds + rewards + credits + burnt");
     }
 
     function bondOf(uint256 index) internal view returns (uint256) {

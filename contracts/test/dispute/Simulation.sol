@@ -79,9 +79,9 @@ abstract contract Simulation is DisputeFixture {
         (bytes memory openings, bytes memory witness) = stepArguments(s, claims, segment);
         bytes32 head = history().heads[v.moves];
         vm.prank(operator);
-        if (seat.style == Style.Honest) return disputes.step(s, head, segment, openings, witness);
+        if (seat.style == Style.Honest) return disputes.step(s, opener, head, segment, openings, witness);
         // What the dishonest cannot prove, they lose by the clock; by accident they may be right (against each other).
-        try disputes.step(s, head, segment, openings, witness) {}
+        try disputes.step(s, opener, head, segment, openings, witness) {}
         catch {
             expire(s);
         }
