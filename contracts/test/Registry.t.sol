@@ -96,15 +96,13 @@ contract RegistryTest is DisputeFixture {
 
     /// A request that no dispute could be about could be answered wrongly for nothing.
     function test_registerService_refusesBudgetAboveADisputes() public {
-        ToyService other = new ToyService(OWNER, disputes);
+        ToyService costly = new ToyService(OWNER, disputes);
         ServiceParameters memory large = ServiceParameters(0, (1 << 45) + 1, address(0));
         vm.startPrank(OWNER);
-        vm.expectRevert(
-            abi.encodeWithSelector(IRegistry.BudgetTooLarge.selector, large.maxBudget, uint64(1 << 45))
-        );
-        registry.registerService(address(other), 0, new bytes4[](0), new bytes32[](0), large);
+        vm.expectRevert(abi.encodeWithSelector(IRegistry.BudgetTooLarge.selector, large.maxBudget, uint64(1 << 45)));
+        registry.registerService(address(costly), 0, new bytes4[](0), new bytes32[](0), large);
         large.maxBudget = 1 << 45;
-        registry.registerService(address(other), 0, new bytes4[](0), new bytes32[](0), large);
+        registry.registerService(address(costly), 0, new bytes4[](0), new bytes32[](0), large);
         vm.stopPrank();
     }
 
