@@ -4,7 +4,7 @@
 use alloy_primitives::{Address, B256, U256, hex, keccak256};
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
-use surety_primitives::{Budget, ClaimDetail, StatementId};
+use surety_primitives::{Budget, ClaimDetail, DisputeId};
 use surety_protocol::dispute::{
     Author, Claim, Geometry, History, Role, Settlement, Transition, encode_details, match_head, open, points_root,
 };
@@ -106,10 +106,12 @@ fn matches() -> Result<Vec<Value>> {
 
 fn one_match(i: usize, steps: u64, digits: &[u8]) -> Result<Value> {
     let geometry = Geometry::new(Budget::new(steps)?);
-    let statement = StatementId(noise(&format!("statement {i}")));
+    let statement = noise(&format!("statement {i}"));
+    let opener = some_address(&format!("opener {i}"));
+    let dispute = DisputeId::new(statement.into(), opener);
     let disputes = some_address("disputes");
     let (chain_id, time, a, b) = (31337, 1_700_000_000 + i as u64, 0, 1 + i as u8 % 7);
-    let start = match_head(statement, disputes, chain_id, time, a, b);
+    let start = match_head(dispute, disputes, chain_id, time, a, b);
     let result = noise(&format!("result of a {i}"));
     let mut history = History::new(geometry, start);
     let mut dissections = Vec::new();
@@ -145,7 +147,8 @@ fn one_match(i: usize, steps: u64, digits: &[u8]) -> Result<Value> {
         }));
     }
     Ok(json!({
-        "budget": steps, "levels": geometry.levels(), "statement": statement, "disputes": disputes,
+        "budget": steps, "levels": geometry.levels(), "statement": statement, "opener": opener,
+        "dispute": dispute, "disputes": disputes,
         "chainId": chain_id, "time": time, "a": a, "b": b, "start": start, "resultOfA": result,
         "dissections": dissections, "openings": openings,
     }))
@@ -195,10 +198,15 @@ fn details() -> Vec<Value> {
 }
 
 fn settlements() -> Vec<Value> {
-    let vector = |live: &[bool], bond: u64| {
+    let vector = |live: &[bool], bonds: &[u64]| {
         let claims = some_claims(live);
         let (opener, settler) = (some_address("opener"), some_address("settler"));
-        let settlement = Settlement::new(&claims, opener, settler, |_| U256::from(bond));
+        let bond = |operator| {
+            let of = |(claim, bond): (&Claim, _)| (claim.detail.operator == operator).then_some(bond);
+            U256::from(claims.iter().zip(bonds).find_map(of).copied().unwrap_or_default())
+        };
+        let settlement = Settlement::new(&claims, opener, settler, bond);
+        let bonds: Vec<_> = bonds.iter().map(u64::to_string).collect();
         let slashes: Vec<_> = settlement
             .slashes
             .iter()
@@ -216,16 +224,22 @@ fn settlements() -> Vec<Value> {
             .map(|c| json!({ "to": c.to, "role": role(c.role), "amount": c.amount.to_string() }))
             .collect();
         json!({
-            "claims": claims_json(&claims), "opener": opener, "settler": settler, "bond": bond.to_string(),
-            "slashes": slashes, "credits": credits,
+            "claims": claims_json(&claims), "opener": opener, "settler": settler, "bonds": bonds,
+            "slashes": slashes, "credits": credits, "burnt": settlement.burnt.to_string(),
         })
     };
     vec![
-        vector(&[true, false], 1_000_000),
-        vector(&[false, true], 1),
-        vector(&[true, false, true], 999_999_999_999_999_999),
-        vector(&[false, false, true, false], 1_000_003),
-        vector(&[true, true, true, true, true, true, true, false], 777),
-        vector(&[false, false], 1_000),
+        vector(&[true, false], &[1_000_000; 2]),
+        vector(&[false, true], &[1; 2]),
+        vector(&[true, false, true], &[999_999_999_999_999_999; 3]),
+        vector(&[false, false, true, false], &[1_000_003; 4]),
+        vector(&[true, true, true, true, true, true, true, false], &[777; 8]),
+        vector(&[false, false], &[1_000; 2]),
+        // Accomplices with next to nothing at stake: the big bond is lost whole all the same.
+        vector(
+            &[false, false, false, true, false, false, false, false],
+            &[1, 1, 1_000_003, 7, 1, 1, 1, 1],
+        ),
+        vector(&[false, true, false, false], &[1_000_003, 5, 999_999, 500_001]),
     ]
 }

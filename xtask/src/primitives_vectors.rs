@@ -6,13 +6,14 @@ use anyhow::Result;
 use k256::ecdsa::SigningKey;
 use serde_json::{Value, json};
 use surety_primitives::{
-    Answer, Budget, CompactSignature, Domain, InputHash, OperatorRegistration, Outcome, Output, ProgramHash, Request,
-    RequestHash, Statement, Status, forced_request_hash, service_chain_id,
+    Answer, Budget, CompactSignature, DisputeId, Domain, InputHash, OperatorRegistration, Outcome, Output, ProgramHash,
+    Request, RequestHash, Statement, Status, forced_request_hash, service_chain_id,
 };
 
 pub(crate) fn run(args: &[String]) -> Result<()> {
     let files = [
         ("statements.json", statements()?),
+        ("dispute_ids.json", dispute_ids()?),
         ("outcomes.json", outcomes()),
         ("outputs.json", outputs()?),
         ("chain_ids.json", chain_ids()),
@@ -67,6 +68,16 @@ fn statement_json(statement: &Statement) -> Value {
 fn statements() -> Result<Vec<Value>> {
     let vector = |s: &Statement| json!({ "statement": statement_json(s), "abi": hex::encode_prefixed(s.abi_encode()), "id": s.id() });
     Ok(some_statements()?.iter().map(vector).collect())
+}
+
+/// Each statement, disputed by two accounts.
+fn dispute_ids() -> Result<Vec<Value>> {
+    let vector = |s: &Statement, opener: &str| {
+        let (statement, opener) = (s.id(), some_address(opener));
+        json!({ "statement": statement, "opener": opener, "id": DisputeId::new(statement, opener) })
+    };
+    let both = |s: &Statement| [vector(s, "opener"), vector(s, "another opener")];
+    Ok(some_statements()?.iter().flat_map(both).collect())
 }
 
 fn some_outcomes() -> [Outcome; 5] {

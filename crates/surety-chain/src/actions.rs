@@ -4,7 +4,7 @@ use alloy::{
     primitives::{Address, B256, Bytes, FixedBytes, U256, aliases::U96},
     signers::{SignerSync, local::PrivateKeySigner},
 };
-use surety_primitives::{ClaimDetail, CompactSignature, OperatorRegistration, Signed, Statement, StatementId};
+use surety_primitives::{ClaimDetail, CompactSignature, DisputeId, OperatorRegistration, Signed, Statement};
 
 use crate::{
     bindings::{IDevToken, IDisputes, IERC20, IPreimages, IRegistry, IStaking, ServiceParameters},
@@ -206,7 +206,7 @@ impl Actions {
     /// Makes a dissection move. By the operator on move.
     pub async fn dissect(
         &self,
-        dispute: StatementId,
+        dispute: DisputeId,
         head: B256,
         segment: u8,
         points: [B256; 31],
@@ -224,6 +224,7 @@ impl Actions {
     pub async fn step(
         &self,
         statement: &Statement,
+        opener: Address,
         head: B256,
         segment: u8,
         openings: Bytes,
@@ -231,6 +232,7 @@ impl Actions {
     ) -> Result<Sent, Error> {
         let call = IDisputes::stepCall {
             statement: statement.into(),
+            opener,
             head,
             segment: U256::from(segment),
             openings,
@@ -240,7 +242,7 @@ impl Actions {
     }
 
     /// Eliminates the party on move once its clock has run out.
-    pub async fn expire(&self, dispute: StatementId) -> Result<Sent, Error> {
+    pub async fn expire(&self, dispute: DisputeId) -> Result<Sent, Error> {
         self.sender
             .send(self.deployment.disputes, &IDisputes::expireCall { dispute: dispute.0 })
             .await

@@ -53,6 +53,7 @@ sol! {
         error UnknownOperator(address operator);
         error NotOperatorOwner(address operator, address caller, address owner);
         error ZeroOperator();
+        error BudgetTooLarge(uint64 found, uint64 limit);
         error EndpointTooLong(uint256 length, uint256 limit);
         error WrongProof(address operator, address recovered);
 
@@ -108,6 +109,7 @@ sol! {
         event BondWithdrawn(address indexed service, address indexed operator, address indexed to, uint256 amount);
         event RewardWithdrawn(address indexed service, address indexed operator, address indexed to, uint256 amount);
         event Slashed(address indexed service, address indexed operator, uint256 amount, uint256 bond);
+        event Burnt(address indexed service, uint256 amount);
         event Rewarded(address indexed service, address indexed operator, uint256 amount);
         event Credited(address indexed account, uint256 amount);
         event Withdrawn(address indexed account, uint256 amount);
@@ -125,7 +127,6 @@ sol! {
         error NotLocked(address service, address operator);
         error NothingToWithdraw(address account);
         error NotModule(address caller);
-        error SeverityTooLarge(uint256 bps, uint256 limit);
 
         function deposit(address service, address operator, uint256 amount) external;
 
@@ -142,7 +143,6 @@ sol! {
         function slash(
             address service,
             Loss[] calldata losses,
-            uint256 severity,
             address[] calldata winners,
             address reporter,
             address caller
@@ -153,6 +153,8 @@ sol! {
         function isBonded(address service, address operator) external view returns (bool);
 
         function creditOf(address account) external view returns (uint256);
+
+        function burnt() external view returns (uint256);
 
         function operatorCount(address service) external view returns (uint256);
 
@@ -314,6 +316,7 @@ sol! {
 
         function step(
             Statement calldata statement,
+            address opener,
             bytes32 head,
             uint256 segment,
             bytes calldata openings,

@@ -6,7 +6,7 @@ use alloy::{
     sol_types::SolEvent,
 };
 use futures_util::{StreamExt, TryStreamExt, stream};
-use surety_primitives::{Budget, ClaimDetail, Signed, Statement, StatementId};
+use surety_primitives::{Budget, ClaimDetail, DisputeId, Signed, Statement};
 
 use crate::{
     bindings::{self, IDisputes, IERC20, IRegistry, IStaking},
@@ -63,8 +63,8 @@ pub struct OperatorInfo {
 /// A dispute, from its events and its current state.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DisputeInfo {
-    /// also the statement's id
-    pub id: StatementId,
+    /// of the statement and the opener
+    pub id: DisputeId,
     /// what it is about
     pub statement: Statement,
     /// who opened it
@@ -221,8 +221,13 @@ impl Contracts {
             .await
     }
 
+    /// Wei of the token that was slashed and paid to nobody.
+    pub async fn burnt(&self) -> Result<U256, Error> {
+        self.rpc.call(self.deployment.staking, IStaking::burntCall {}).await
+    }
+
     /// State of a running dispute; `None` if there is none.
-    pub async fn dispute_view(&self, dispute: StatementId) -> Result<Option<IDisputes::View>, Error> {
+    pub async fn dispute_view(&self, dispute: DisputeId) -> Result<Option<IDisputes::View>, Error> {
         let view = self
             .rpc
             .call(self.deployment.disputes, IDisputes::getCall { dispute: dispute.0 })
@@ -230,7 +235,7 @@ impl Contracts {
         Ok((view.claims != 0).then_some(view))
     }
 
-    /// All disputes there were since `from_block`, oldest first; the same statement disputed twice is there twice.
+    /// All disputes there were since `from_block`, oldest first; a statement disputed again is there again.
     pub async fn disputes(&self, from_block: u64) -> Result<Vec<DisputeInfo>, Error> {
         let signatures = vec![
             IDisputes::Opened::SIGNATURE_HASH,
@@ -243,15 +248,16 @@ impl Contracts {
         self.assemble(&self.history(filter, from_block).await?).await
     }
 
-    /// The last dispute with this id; `None` if there never was one.
-    pub async fn dispute(&self, id: StatementId) -> Result<Option<DisputeInfo>, Error> {
+    /// The last dispute with this id (an account can dispute a statement again once it is settled); `None` if there
+    /// never was one.
+    pub async fn dispute(&self, id: DisputeId) -> Result<Option<DisputeInfo>, Error> {
         let filter = Filter::new().address(self.deployment.disputes).topic1(id.0);
         let logs = self.history(filter, self.deployment.from_block).await?;
         Ok(self.assemble(&logs).await?.pop())
     }
 
     /// All logs of a dispute, in order.
-    pub async fn dispute_logs(&self, id: StatementId) -> Result<Vec<Log>, Error> {
+    pub async fn dispute_logs(&self, id: DisputeId) -> Result<Vec<Log>, Error> {
         let filter = Filter::new().address(self.deployment.disputes).topic1(id.0);
         self.history(filter, self.deployment.from_block).await
     }

@@ -14,7 +14,7 @@ use surety_chain::{
     bindings::{IDisputes, IRegistry, IStaking},
     deploy::{DeployParameters, deploy, deploy_explorer, dev_bond},
 };
-use surety_primitives::{Budget, CompactSignature, Response, Signed, Statement};
+use surety_primitives::{Budget, CompactSignature, DisputeId, Response, Signed, Statement};
 
 struct Net {
     anvil: Anvil,
@@ -166,7 +166,9 @@ async fn a_deployment_works_from_registration_to_dispute() {
     );
     let sent = actions.open(&statement, &claims).await.expect("opens");
     assert!(sent.gas > 21_000);
-    let dispute = contracts.dispute(statement.id()).await.expect("read").expect("there");
+    let id = DisputeId::new(statement.id(), actions.sender().account());
+    let dispute = contracts.dispute(id).await.expect("read").expect("there");
+    assert_eq!(dispute.id, id);
     assert_eq!(dispute.statement, statement);
     assert_eq!(dispute.opener, net.deployer.account());
     assert_eq!(dispute.claims.len(), 2);

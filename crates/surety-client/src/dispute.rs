@@ -1,7 +1,7 @@
 //! Opening a dispute.
 
 use surety_chain::{Actions, Sent};
-use surety_primitives::StatementId;
+use surety_primitives::DisputeId;
 
 use crate::evidence::{Evidence, EvidenceError};
 
@@ -19,18 +19,19 @@ pub enum DisputeError {
 /// A dispute that was opened.
 #[derive(Debug, Clone)]
 pub struct Opened {
-    /// also the statement's id
-    pub dispute: StatementId,
+    /// of the statement and this opener
+    pub dispute: DisputeId,
     /// the transaction
     pub sent: Sent,
 }
 
-/// Opens a dispute with the evidence, which is verified first. Anyone may; no bond is needed.
+/// Opens a dispute with the evidence, which is verified first. Anyone may; no bond is needed,
+/// and another account's dispute about the same statement is no hindrance.
 pub async fn open(actions: &Actions, evidence: &Evidence) -> Result<Opened, DisputeError> {
     evidence.verify(actions.deployment())?;
     let sent = actions.open(&evidence.statement, &evidence.claims()).await?;
     Ok(Opened {
-        dispute: evidence.statement.id(),
+        dispute: DisputeId::new(evidence.statement.id(), actions.sender().account()),
         sent,
     })
 }

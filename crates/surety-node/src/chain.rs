@@ -6,7 +6,7 @@ use surety_chain::{
     Actions, Contracts, Deployment, Error, Rpc, Sender,
     bindings::{IDisputes, IPreimages, IService},
 };
-use surety_primitives::{Answer, ClaimDetail, Signed, Statement, StatementId};
+use surety_primitives::{Answer, ClaimDetail, DisputeId, Signed, Statement};
 
 /// What a transaction did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,7 +30,7 @@ pub trait ChainClient: Send + Sync {
     /// Whether the operator's bond reaches the service's minimum and is not leaving.
     async fn is_bonded(&self, service: Address, operator: Address) -> Result<bool, Error>;
     /// A dispute's state; `None` if there is none or it is settled.
-    async fn dispute(&self, id: StatementId) -> Result<Option<IDisputes::View>, Error>;
+    async fn dispute(&self, id: DisputeId) -> Result<Option<IDisputes::View>, Error>;
     /// Seconds a party has in each match.
     async fn clock(&self) -> Result<u64, Error>;
     /// Whether an operator's response to a forced request is posted.
@@ -50,11 +50,12 @@ pub trait ChainClient: Send + Sync {
         claims: &[ClaimDetail],
     ) -> Result<Receipt, Error>;
     /// A dissecting move.
-    async fn dissect(&self, id: StatementId, head: B256, segment: u8, points: [B256; 31]) -> Result<Receipt, Error>;
+    async fn dissect(&self, id: DisputeId, head: B256, segment: u8, points: [B256; 31]) -> Result<Receipt, Error>;
     /// The last move.
     async fn step(
         &self,
         statement: &Statement,
+        opener: Address,
         head: B256,
         segment: u8,
         openings: Bytes,
@@ -63,7 +64,7 @@ pub trait ChainClient: Send + Sync {
     /// Shows a preimage.
     async fn show(&self, data: Bytes, offsets: Vec<u32>) -> Result<Receipt, Error>;
     /// Eliminates a party whose clock ran out.
-    async fn expire(&self, id: StatementId) -> Result<Receipt, Error>;
+    async fn expire(&self, id: DisputeId) -> Result<Receipt, Error>;
     /// Pays out a finished dispute.
     async fn settle(&self, statement: &Statement, opener: Address, claims: &[ClaimDetail]) -> Result<Receipt, Error>;
 }
@@ -111,7 +112,7 @@ impl ChainClient for EthereumChain {
         Ok(self.contracts.operator(service, operator).await?.bonded)
     }
 
-    async fn dispute(&self, id: StatementId) -> Result<Option<IDisputes::View>, Error> {
+    async fn dispute(&self, id: DisputeId) -> Result<Option<IDisputes::View>, Error> {
         self.contracts.dispute_view(id).await
     }
 
@@ -175,20 +176,21 @@ impl ChainClient for EthereumChain {
             .map(receipt)
     }
 
-    async fn dissect(&self, id: StatementId, head: B256, segment: u8, points: [B256; 31]) -> Result<Receipt, Error> {
+    async fn dissect(&self, id: DisputeId, head: B256, segment: u8, points: [B256; 31]) -> Result<Receipt, Error> {
         self.actions.dissect(id, head, segment, points).await.map(receipt)
     }
 
     async fn step(
         &self,
         statement: &Statement,
+        opener: Address,
         head: B256,
         segment: u8,
         openings: Bytes,
         witness: Bytes,
     ) -> Result<Receipt, Error> {
         self.actions
-            .step(statement, head, segment, openings, witness)
+            .step(statement, opener, head, segment, openings, witness)
             .await
             .map(receipt)
     }
@@ -197,7 +199,7 @@ impl ChainClient for EthereumChain {
         self.actions.show(data, offsets).await.map(receipt)
     }
 
-    async fn expire(&self, id: StatementId) -> Result<Receipt, Error> {
+    async fn expire(&self, id: DisputeId) -> Result<Receipt, Error> {
         self.actions.expire(id).await.map(receipt)
     }
 

@@ -13,7 +13,7 @@ use surety_chain::{
     ChainEvent, Cursor, Error, EventConfig, EventSource, Rpc,
     bindings::{IDisputes, IService},
 };
-use surety_primitives::{Budget, ClaimDetail, Statement, StatementId};
+use surety_primitives::{Budget, ClaimDetail, DisputeId, Statement};
 use surety_protocol::dispute::{At, Event};
 
 use crate::provider::ForcedCall;
@@ -100,7 +100,7 @@ impl ChainFeed for RpcFeed {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Decoded {
     /// Of a dispute; its place is added by the caller, who knows the time.
-    Dispute(StatementId, Event),
+    Dispute(DisputeId, Event),
     /// A request made on-chain to this service.
     Forced(Address, ForcedCall),
 }

@@ -17,7 +17,7 @@ use std::{
 use alloy::{primitives::Address, signers::SignerSync};
 use surety_chain::{Error, Severity};
 use surety_primitives::{
-    ClaimDetail, CompactSignature, Domain, Outcome, Response, ResultHash, Signed, Statement, StatementId, Status,
+    ClaimDetail, CompactSignature, DisputeId, Domain, Outcome, Response, ResultHash, Signed, Statement, Status,
 };
 use surety_protocol::dispute::{Effect, Event, Input, Player, Policy};
 use tokio::{
@@ -95,7 +95,7 @@ pub(crate) struct PlayerDriver {
     computing: Arc<Semaphore>,
     stopping: Arc<AtomicBool>,
     replay: bool,
-    statements: HashMap<StatementId, Statement>,
+    statements: HashMap<DisputeId, Statement>,
 }
 
 impl std::fmt::Debug for PlayerDriver {
@@ -115,7 +115,7 @@ impl PlayerDriver {
             grace: tools.config.grace_seconds,
             clock,
         };
-        let player = Player::new(tools.signer.address(), policy);
+        let player = Player::new(tools.signer.address(), policy).keeping(tools.services.iter().copied());
         Self {
             tools,
             player,
@@ -362,6 +362,7 @@ impl Work {
             Effect::SendStep {
                 dispute,
                 statement,
+                opener,
                 head,
                 segment,
                 openings,
@@ -372,7 +373,7 @@ impl Work {
                     let sent = self
                         .tools
                         .chain
-                        .step(statement, *head, *segment, openings, witness)
+                        .step(statement, *opener, *head, *segment, openings, witness)
                         .await?;
                     self.moved(*dispute, *head, &sent, "proved the step").await;
                 }
@@ -417,13 +418,7 @@ impl Work {
         let _stopped = self.results.send(input).await;
     }
 
-    async fn moved(
-        &self,
-        dispute: StatementId,
-        head: alloy::primitives::B256,
-        sent: &crate::chain::Receipt,
-        what: &str,
-    ) {
+    async fn moved(&self, dispute: DisputeId, head: alloy::primitives::B256, sent: &crate::chain::Receipt, what: &str) {
         self.tools.metrics.count(Count::Move);
         tracing::info!(%dispute, gas = sent.gas, transaction = %sent.hash, "{what}");
         let (store, hash) = (self.tools.store.clone(), sent.hash);
@@ -435,7 +430,7 @@ impl Work {
     }
 
     /// Whether the head is still the one to answer, and it is this operator's turn.
-    async fn is_current(&self, dispute: StatementId, head: alloy::primitives::B256) -> Result<bool, Failure> {
+    async fn is_current(&self, dispute: DisputeId, head: alloy::primitives::B256) -> Result<bool, Failure> {
         let view = self.tools.chain.dispute(dispute).await?;
         Ok(view.is_some_and(|view| view.matchRunning && view.head == head))
     }
@@ -489,7 +484,7 @@ impl Work {
 
     async fn join(
         &self,
-        dispute: StatementId,
+        dispute: DisputeId,
         statement: &Statement,
         opener: Address,
         claims: &[ClaimDetail],
@@ -505,7 +500,7 @@ impl Work {
         let stored = self
             .tools
             .store
-            .answer(dispute.0)
+            .answer(statement.id().0)
             .map_err(|e| Failure::Local(e.to_string()))?;
         let durable = stored.as_ref().map(outcome).transpose()?.map(|o| o.result_hash());
         if durable != Some(result) {

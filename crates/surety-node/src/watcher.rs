@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use alloy::primitives::Address;
 use surety_chain::{ChainEvent, Error};
-use surety_primitives::StatementId;
+use surety_primitives::DisputeId;
 use surety_protocol::dispute::{At, Event, Input};
 use tokio::sync::watch;
 
@@ -59,13 +59,13 @@ impl std::fmt::Debug for Watcher {
 /// Logs of the disputes, for telling the player again.
 #[derive(Default)]
 struct Logbook {
-    logs: Vec<(At, StatementId, Event)>,
+    logs: Vec<(At, DisputeId, Event)>,
     /// Whether logs were dropped for lack of room.
     incomplete: bool,
 }
 
 impl Logbook {
-    fn add(&mut self, at: At, dispute: StatementId, event: Event) {
+    fn add(&mut self, at: At, dispute: DisputeId, event: Event) {
         // Read again from an earlier block: known already.
         if self
             .logs
@@ -88,14 +88,14 @@ impl Logbook {
     /// Drops disputes settled so long ago that no reorganisation brings them back.
     fn prune(&mut self, head: u64) {
         let deep = head.saturating_sub(DEPTH);
-        let settled: Vec<(StatementId, At)> = self
+        let settled: Vec<(DisputeId, At)> = self
             .logs
             .iter()
             .filter(|(at, _, event)| at.block <= deep && matches!(event, Event::Settled { .. }))
             .map(|(at, id, _)| (*id, *at))
             .collect();
         if !settled.is_empty() {
-            // The same statement may be disputed again later; that is another dispute.
+            // The same account may dispute the statement again later; that is another dispute.
             self.logs.retain(|(at, id, _)| {
                 !settled
                     .iter()

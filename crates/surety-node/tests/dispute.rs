@@ -35,7 +35,7 @@ use surety_node::{
     executor::{RunFailure, Stop},
     trace::TraceWitness,
 };
-use surety_primitives::{Answer, ClaimDetail, RequestHash, ResultHash, Signed, Statement, StatementId};
+use surety_primitives::{Answer, ClaimDetail, DisputeId, RequestHash, ResultHash, Signed, Statement};
 use surety_protocol::dispute::{Action, Event, Game, Referee, Rules, Transition};
 
 const CLOCK: u64 = 600;
@@ -131,8 +131,9 @@ impl GameChain {
             join_window: JOIN_WINDOW,
         };
         let (game, events) = Game::open(rules, w.now, user().address(), statement, claims).unwrap();
+        let id = game.id();
         w.game = Some(game);
-        w.emit(statement.id(), events);
+        w.emit(id, events);
     }
 
     fn sent(&self) -> Vec<(Address, &'static str)> {
@@ -175,7 +176,7 @@ impl GameChain {
 }
 
 impl World {
-    fn emit(&mut self, dispute: StatementId, events: Vec<Event>) {
+    fn emit(&mut self, dispute: DisputeId, events: Vec<Event>) {
         self.block += 1;
         for (i, event) in events.into_iter().enumerate() {
             let inner = alloy::primitives::Log {
@@ -200,7 +201,7 @@ impl World {
             revert: Revert::new(Bytes::new()),
         };
         let game = self.game.as_mut().ok_or_else(refused)?;
-        let id = game.statement().id();
+        let id = game.id();
         let events = game
             .apply(now, sender, action, &self.shown, |_| U256::from(1_000))
             .map_err(|_| refused())?;
@@ -379,7 +380,7 @@ impl ChainClient for Account {
     async fn is_bonded(&self, _: Address, _: Address) -> Result<bool, Error> {
         Ok(true)
     }
-    async fn dispute(&self, _: StatementId) -> Result<Option<IDisputes::View>, Error> {
+    async fn dispute(&self, _: DisputeId) -> Result<Option<IDisputes::View>, Error> {
         let w = self.chain.0.lock().unwrap();
         let Some(game) = w.game.as_ref().filter(|g| g.settlement().is_none()) else {
             return Ok(None);
@@ -418,7 +419,7 @@ impl ChainClient for Account {
         assert_eq!(detail.operator, self.operator);
         self.act("join", Action::Join(detail))
     }
-    async fn dissect(&self, _: StatementId, head: B256, segment: u8, points: [B256; 31]) -> Result<Receipt, Error> {
+    async fn dissect(&self, _: DisputeId, head: B256, segment: u8, points: [B256; 31]) -> Result<Receipt, Error> {
         self.act(
             "dissect",
             Action::Dissect {
@@ -428,7 +429,15 @@ impl ChainClient for Account {
             },
         )
     }
-    async fn step(&self, _: &Statement, head: B256, d: u8, openings: Bytes, witness: Bytes) -> Result<Receipt, Error> {
+    async fn step(
+        &self,
+        _: &Statement,
+        _: Address,
+        head: B256,
+        d: u8,
+        openings: Bytes,
+        witness: Bytes,
+    ) -> Result<Receipt, Error> {
         let action = Action::Step {
             head,
             segment: d.into(),
@@ -455,7 +464,7 @@ impl ChainClient for Account {
             block: w.block,
         })
     }
-    async fn expire(&self, _: StatementId) -> Result<Receipt, Error> {
+    async fn expire(&self, _: DisputeId) -> Result<Receipt, Error> {
         self.act("expire", Action::Expire)
     }
     async fn settle(&self, _: &Statement, _: Address, _: &[ClaimDetail]) -> Result<Receipt, Error> {

@@ -1,6 +1,6 @@
 //! 32-byte hashes that must not be mistaken for one another.
 
-use alloy_primitives::{B256, hex};
+use alloy_primitives::{Address, B256, hex, keccak256};
 use core::{fmt, ops::Deref, str::FromStr};
 
 macro_rules! hash {
@@ -97,6 +97,23 @@ hash! {
 }
 
 hash! {
-    /// Hash of a [`crate::Statement`]; also the id of the dispute about it.
+    /// Hash of a [`crate::Statement`].
     StatementId
+}
+
+hash! {
+    /// Which dispute: what it is about, and who opened it (`docs/spec/dispute.md`, section 1). One account has at most
+    /// one dispute about a statement open at a time; several accounts can each have one.
+    DisputeId
+}
+
+impl DisputeId {
+    /// keccak256(abi.encode(statement id, opener)): two words, 64 bytes.
+    pub fn new(statement: StatementId, opener: Address) -> Self {
+        let mut words = [0; 64];
+        let (first, second) = words.split_at_mut(32);
+        first.copy_from_slice(statement.as_slice());
+        second.copy_from_slice(opener.into_word().as_slice());
+        keccak256(words).into()
+    }
 }

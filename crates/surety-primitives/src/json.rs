@@ -2,8 +2,8 @@
 //! `0x`, no leading zeros in quantities, whole bytes in data, unknown and missing fields refused.
 
 use crate::{
-    Answer, Budget, CompactSignature, InputHash, Outcome, Output, OutputRoot, ProgramHash, RequestHash, ResultHash,
-    Statement, StatementId, Status,
+    Answer, Budget, CompactSignature, DisputeId, InputHash, Outcome, Output, OutputRoot, ProgramHash, RequestHash,
+    ResultHash, Statement, StatementId, Status,
 };
 use alloc::{format, string::String, vec::Vec};
 use alloy_primitives::{Address, hex};
@@ -74,7 +74,7 @@ macro_rules! hash_json {
     )*};
 }
 
-hash_json!(ProgramHash InputHash OutputRoot ResultHash RequestHash StatementId);
+hash_json!(ProgramHash InputHash OutputRoot ResultHash RequestHash StatementId DisputeId);
 
 impl Serialize for Budget {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

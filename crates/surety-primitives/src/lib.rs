@@ -31,7 +31,7 @@ pub use budget::{Budget, BudgetError};
 pub use chain_id::service_chain_id;
 pub use claim::{ClaimDetail, Signed};
 pub use domain::Domain;
-pub use ids::{InputHash, OutputRoot, ProgramHash, RequestHash, ResultHash, StatementId};
+pub use ids::{DisputeId, InputHash, OutputRoot, ProgramHash, RequestHash, ResultHash, StatementId};
 pub use outcome::{Outcome, OutcomeError, Status};
 pub use output::{MAX_OUTPUT_BYTES, Output, OutputError};
 pub use registration::OperatorRegistration;

@@ -5,7 +5,7 @@ use alloy_primitives::{Address, U256, keccak256};
 use alloy_sol_types::SolValue;
 
 /// "Program `program` of `service`, given the input with hash `input`, after `budget` steps."
-/// One dispute is about one statement.
+/// A dispute is about one statement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Statement {
     /// The service contract.

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that unwraps says where it failed")]
 
 use alloy_primitives::{Address, B256, Bytes, U256, hex, keccak256};
+use alloy_sol_types::SolValue;
 use k256::ecdsa::SigningKey;
 use serde_json::Value;
 use surety_primitives::*;
@@ -59,6 +60,15 @@ fn statements() {
         assert_eq!(s.abi_encode().to_vec(), bytes(&v["abi"]));
         assert_eq!(keccak256(bytes(&v["abi"])), hash(&v["id"]));
         assert_eq!(s.id().0, hash(&v["id"]));
+    }
+}
+
+#[test]
+fn dispute_ids() {
+    for v in vectors!("dispute_ids.json") {
+        let (statement, opener) = (hash(&v["statement"]), address(&v["opener"]));
+        assert_eq!(keccak256((statement, opener).abi_encode()), hash(&v["id"]));
+        assert_eq!(DisputeId::new(statement.into(), opener).0, hash(&v["id"]));
     }
 }
 

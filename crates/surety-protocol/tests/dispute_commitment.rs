@@ -86,15 +86,15 @@ fn the_head_of_a_match_is_abi_encoded() {
     };
     let encoded = encode_details(Address::repeat_byte(9), &[detail(1), detail(2)]);
     assert_eq!(encoded.len(), 32 * (3 + 2 * 4));
-    let statement = B256::repeat_byte(1).into();
-    let a = match_head(statement, Address::repeat_byte(2), 1, 5, 0, 1);
+    let dispute = B256::repeat_byte(1).into();
+    let a = match_head(dispute, Address::repeat_byte(2), 1, 5, 0, 1);
     for other in [
         match_head(B256::repeat_byte(2).into(), Address::repeat_byte(2), 1, 5, 0, 1),
-        match_head(statement, Address::repeat_byte(3), 1, 5, 0, 1),
-        match_head(statement, Address::repeat_byte(2), 2, 5, 0, 1),
-        match_head(statement, Address::repeat_byte(2), 1, 6, 0, 1),
-        match_head(statement, Address::repeat_byte(2), 1, 5, 1, 1),
-        match_head(statement, Address::repeat_byte(2), 1, 5, 0, 2),
+        match_head(dispute, Address::repeat_byte(3), 1, 5, 0, 1),
+        match_head(dispute, Address::repeat_byte(2), 2, 5, 0, 1),
+        match_head(dispute, Address::repeat_byte(2), 1, 6, 0, 1),
+        match_head(dispute, Address::repeat_byte(2), 1, 5, 1, 1),
+        match_head(dispute, Address::repeat_byte(2), 1, 5, 0, 2),
     ] {
         assert_ne!(a, other);
     }

@@ -5,7 +5,7 @@ mod common;
 use alloy_primitives::{Address, B256};
 use common::{synthetic::*, *};
 use std::collections::BTreeMap;
-use surety_primitives::{ResultHash, StatementId};
+use surety_primitives::{ClaimDetail, DisputeId, ResultHash};
 use surety_protocol::dispute::dishonest::Trick;
 use surety_protocol::dispute::*;
 
@@ -63,7 +63,7 @@ fn head_of(effect: &Effect) -> Option<B256> {
     }
 }
 
-fn feed(player: &mut Player, trace: &mut Counted, dispute: StatementId, events: &[(At, Event)]) -> Vec<Effect> {
+fn feed(player: &mut Player, trace: &mut Counted, dispute: DisputeId, events: &[(At, Event)]) -> Vec<Effect> {
     let mut sends = vec![];
     for (at, event) in events {
         let effects = player.handle(Input::Event {
@@ -79,7 +79,7 @@ fn feed(player: &mut Player, trace: &mut Counted, dispute: StatementId, events: 
 #[test]
 fn one_move_a_head_under_duplicates_restarts_and_resets() {
     let (table, mut truth) = game(40_000);
-    let dispute = truth.statement().id();
+    let dispute = table.game.id();
     let mut moves: BTreeMap<B256, Effect> = BTreeMap::new();
     let mut note = |effects: Vec<Effect>| {
         for effect in effects {
@@ -109,7 +109,7 @@ fn one_move_a_head_under_duplicates_restarts_and_resets() {
 #[test]
 fn a_lost_transaction_is_sent_again_and_not_too_soon() {
     let (table, mut truth) = game(40_000);
-    let dispute = truth.statement().id();
+    let dispute = table.game.id();
     let mut player = Player::new(address(1), POLICY);
     let opening: Vec<_> = table
         .events
@@ -130,7 +130,7 @@ fn a_lost_transaction_is_sent_again_and_not_too_soon() {
 #[test]
 fn silence_is_expired_and_the_end_settled() {
     let (table, mut truth) = game(40_000);
-    let dispute = truth.statement().id();
+    let dispute = table.game.id();
     let mut player = Player::new(address(1), POLICY);
     // Up to the first own move on the chain: then the opponent is silent.
     let upto = table
@@ -169,7 +169,7 @@ fn silence_is_expired_and_the_end_settled() {
 #[test]
 fn a_missed_event_asks_for_a_replay() {
     let (table, mut truth) = game(40_000);
-    let dispute = truth.statement().id();
+    let dispute = table.game.id();
     let mut player = Player::new(address(1), POLICY);
     let missing: Vec<_> = table
         .events
@@ -196,7 +196,7 @@ fn a_missed_event_asks_for_a_replay() {
 #[test]
 fn who_cannot_tell_does_not_join_and_who_agrees_does_not_either() {
     let (table, mut truth) = game(40_000);
-    let dispute = truth.statement().id();
+    let dispute = table.game.id();
     let opening: Vec<_> = table
         .events
         .iter()
@@ -251,7 +251,7 @@ fn who_cannot_tell_does_not_join_and_who_agrees_does_not_either() {
 #[test]
 fn a_preimage_is_shown_before_the_step() {
     let (table, mut truth) = game(40_000);
-    let dispute = truth.statement().id();
+    let dispute = table.game.id();
     let part = PreimagePart {
         hash: B256::repeat_byte(1),
         offset: 64,
@@ -325,4 +325,216 @@ fn a_verdict_ends_the_game() {
     }
     let settlement = table.game.settlement().expect("settled");
     assert_eq!(settlement.slashes.len(), 3);
+}
+
+/// The opening of a dispute between two operators who then say nothing.
+fn silent(opener: Address, truth: &Counted) -> (Game, Vec<Event>) {
+    let detail = |n: u8, result| ClaimDetail {
+        operator: address(n),
+        request: B256::repeat_byte(n).into(),
+        requester: Address::repeat_byte(n),
+        result,
+    };
+    let claims = [detail(1, truth.result()), detail(2, ResultHash::ZERO)];
+    Game::open(RULES, START, opener, truth.statement(), &claims).expect("opens")
+}
+
+fn place(block: u64, time: u64, events: Vec<Event>) -> Vec<(At, Event)> {
+    let at = |log| At { block, log, time };
+    events.into_iter().enumerate().map(|(i, e)| (at(i as u64), e)).collect()
+}
+
+/// Nobody with a claim lifts a finger: a player of the service ends it, and nobody else does.
+#[test]
+fn keepers_end_what_nobody_ends() {
+    let mut truth = Counted::new(40_000, 5, u64::MAX / 2, Lie::None, 0);
+    let (mut game, opened) = silent(OPENER, &truth);
+    let dispute = game.id();
+    let opened = place(1, START, opened);
+    let service = truth.statement().service;
+    let stranger = Address::repeat_byte(0x77);
+    let mut keeper = Player::new(stranger, POLICY).keeping([service]);
+    let mut passer_by = Player::new(stranger, POLICY).keeping([Address::repeat_byte(0x78)]);
+    let mut loser = Player::new(address(1), POLICY);
+    for player in [&mut keeper, &mut passer_by, &mut loser] {
+        feed(player, &mut truth, dispute, &opened);
+    }
+
+    let late = START + RULES.clock;
+    let due = late + 2 * POLICY.grace;
+    assert_eq!(keeper.handle(Input::Tick(due)), vec![]);
+    assert_eq!(
+        keeper.handle(Input::Tick(due + 1)),
+        vec![Effect::SendExpire { dispute }]
+    );
+    assert_eq!(passer_by.handle(Input::Tick(due + 1)), vec![]);
+    assert_eq!(loser.handle(Input::Tick(due + 1)), vec![], "late itself");
+
+    let expired = game
+        .apply(due + 1, stranger, Action::Expire, &Counting, bond)
+        .expect("expires");
+    let ended = place(2, due + 1, expired);
+    // The survivor is an accomplice who does not settle; the eliminated one wants its lock back.
+    let own = |e: Effect| matches!(e, Effect::SendJoin { .. });
+    let join = feed(&mut keeper, &mut truth, dispute, &ended);
+    assert!(join.into_iter().all(own), "the right claim was lost: it may still join");
+    for player in [&mut passer_by, &mut loser] {
+        feed(player, &mut truth, dispute, &ended);
+    }
+    let due = game.join_until() + 3 * POLICY.grace;
+    for (player, settles) in [(&mut keeper, true), (&mut passer_by, false), (&mut loser, true)] {
+        assert_eq!(player.handle(Input::Tick(due)), vec![]);
+        let effects = player.handle(Input::Tick(due + 1));
+        let settle = matches!(effects.as_slice(), [Effect::SendSettle { .. }]);
+        assert_eq!((settle, effects.len()), (settles, usize::from(settles)));
+    }
+    game.apply(due + 1, stranger, Action::Settle, &Counting, bond)
+        .expect("settles");
+}
+
+/// A third claim out of the match: with it alive the match ends one grace after the clock, with it dead after two.
+#[test]
+fn the_eliminated_expire_later_than_the_living() {
+    let mut truth = Counted::new(40_000, 5, u64::MAX / 2, Lie::None, 0);
+    let (mut game, _) = silent(OPENER, &truth);
+    let third = |n: u8, result| {
+        Action::Join(ClaimDetail {
+            operator: address(n),
+            request: B256::repeat_byte(n).into(),
+            requester: Address::repeat_byte(n),
+            result,
+        })
+    };
+    let mut events = place(1, START, silent(OPENER, &truth).1);
+    let joins = [(3, ResultHash::ZERO), (4, B256::repeat_byte(4).into())];
+    for (block, (n, result)) in (2..).zip(joins) {
+        let joined = game.apply(START, address(n), third(n, result), &Counting, bond);
+        events.extend(place(block, START, joined.expect("joins")));
+    }
+    let dispute = game.id();
+    let mut living = Player::new(address(4), POLICY);
+    feed(&mut living, &mut truth, dispute, &events);
+    let late = START + RULES.clock;
+    assert_eq!(living.handle(Input::Tick(late + POLICY.grace)), vec![]);
+    let expire = vec![Effect::SendExpire { dispute }];
+    assert_eq!(living.handle(Input::Tick(late + POLICY.grace + 1)), expire);
+
+    let time = late + POLICY.grace + 1;
+    let expired = game.apply(time, OPENER, Action::Expire, &Counting, bond);
+    events.extend(place(9, time, expired.expect("expires")));
+    let mut dead = Player::new(address(1), POLICY);
+    feed(&mut dead, &mut truth, dispute, &events);
+    let due = time + RULES.clock + 2 * POLICY.grace;
+    assert_eq!(dead.handle(Input::Tick(due)), vec![]);
+    assert_eq!(dead.handle(Input::Tick(due + 1)), expire);
+}
+
+/// A verdict that nobody claimed leaves no survivor; the players of the service settle.
+#[test]
+fn a_dispute_without_survivors_is_settled() {
+    let mut truth = Counted::new(40_000, 5, u64::MAX / 2, Lie::None, 0);
+    let (mut game, opened) = silent(OPENER, &truth);
+    let dispute = game.id();
+    let mut events = place(1, START, opened);
+    let verdict = Action::Decide(B256::repeat_byte(9).into());
+    let decided = game.apply(START, OPENER, verdict, &Counting, bond).expect("decides");
+    events.extend(place(2, START, decided));
+    let mut dead = Player::new(address(1), POLICY);
+    feed(&mut dead, &mut truth, dispute, &events);
+    let effects = dead.handle(Input::Tick(game.join_until() + 3 * POLICY.grace + 1));
+    assert!(matches!(effects.as_slice(), [Effect::SendSettle { .. }]), "{effects:?}");
+}
+
+/// Two accounts dispute the same statement at once: every match of both is played, each with its own heads.
+#[test]
+fn two_disputes_about_one_statement_are_both_played() {
+    let mut truth = Counted::new(40_000, 5, u64::MAX / 2, Lie::None, 0);
+    let mut lie = Counted::new(40_000, 5, u64::MAX / 2, Lie::Diverges(9_999), 2);
+    let detail = |n: u8, result| ClaimDetail {
+        operator: address(n),
+        request: B256::repeat_byte(n).into(),
+        requester: Address::repeat_byte(n),
+        result,
+    };
+    let claims = [detail(1, truth.result()), detail(2, lie.result())];
+    let mut games: BTreeMap<DisputeId, Game> = BTreeMap::new();
+    let mut events: Vec<(DisputeId, At, Event)> = vec![];
+    let log = |events: &mut Vec<(DisputeId, At, Event)>, dispute, time, new: Vec<Event>| {
+        for event in new {
+            let block = events.len() as u64 + 1;
+            events.push((dispute, At { block, log: 0, time }, event));
+        }
+    };
+    for opener in [OPENER, Address::repeat_byte(0x0f)] {
+        let (game, opened) = Game::open(RULES, START, opener, truth.statement(), &claims).expect("opens");
+        log(&mut events, game.id(), START, opened);
+        games.insert(game.id(), game);
+    }
+    assert_eq!(games.len(), 2, "two ids");
+    let heads: Vec<_> = games.values().filter_map(Game::running).map(|m| m.head).collect();
+    assert_ne!(heads[0], heads[1], "M_0 binds the opener");
+
+    let mut players = [
+        (Player::new(address(1), POLICY), &mut truth),
+        (Player::new(address(2), POLICY), &mut lie),
+    ];
+    let mut seen = [0, 0];
+    let mut now = START;
+    for _ in 0..200 {
+        for (n, (player, trace)) in players.iter_mut().enumerate() {
+            let mut sends = vec![];
+            for (dispute, at, event) in &events[seen[n]..] {
+                sends.extend(feed(player, trace, *dispute, &[(*at, event.clone())]));
+            }
+            seen[n] = events.len();
+            let ticked = player.handle(Input::Tick(now));
+            sends.extend(drive(player, trace, ticked));
+            for effect in sends {
+                let (dispute, action) = match effect {
+                    Effect::SendDissect {
+                        dispute,
+                        head,
+                        segment,
+                        points,
+                    } => {
+                        let segment = segment.into();
+                        (dispute, Action::Dissect { head, segment, points })
+                    }
+                    Effect::SendStep {
+                        dispute,
+                        opener,
+                        head,
+                        segment,
+                        openings,
+                        witness,
+                        ..
+                    } => {
+                        assert_eq!(opener, games[&dispute].opener());
+                        let action = Action::Step {
+                            head,
+                            segment: segment.into(),
+                            openings,
+                            witness,
+                        };
+                        (dispute, action)
+                    }
+                    Effect::SendExpire { dispute } => (dispute, Action::Expire),
+                    Effect::SendSettle { dispute, .. } => (dispute, Action::Settle),
+                    // Asked for while the events of the opening are half told; it has a claim, and is refused.
+                    Effect::SendJoin { .. } => continue,
+                    other => panic!("not a transaction: {other:?}"),
+                };
+                let game = games.get_mut(&dispute).expect("a dispute");
+                if let Ok(new) = game.apply(now, address(n as u8 + 1), action, &Counting, bond) {
+                    log(&mut events, dispute, now, new);
+                }
+            }
+        }
+        now += 600;
+    }
+    for game in games.values() {
+        let settlement = game.settlement().expect("settled");
+        let losers: Vec<_> = settlement.slashes.iter().map(|s| s.operator).collect();
+        assert_eq!(losers, [address(2)]);
+    }
 }

@@ -3,7 +3,7 @@
 
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use serde_json::Value;
-use surety_primitives::{Budget, ClaimDetail};
+use surety_primitives::{Budget, ClaimDetail, DisputeId};
 use surety_protocol::dispute::*;
 
 macro_rules! vectors {
@@ -77,8 +77,10 @@ fn geometry() {
 #[test]
 fn matches() {
     for v in vectors!("matches.json") {
+        let dispute = DisputeId::new(hash(&v["statement"]).into(), address(&v["opener"]));
+        assert_eq!(dispute.0, hash(&v["dispute"]));
         let start = match_head(
-            hash(&v["statement"]).into(),
+            dispute,
             address(&v["disputes"]),
             v["chainId"].as_u64().unwrap(),
             v["time"].as_u64().unwrap(),
@@ -118,13 +120,14 @@ fn details() {
 #[test]
 fn p7_settlements() {
     for v in vectors!("settlements.json") {
-        let bond = amount(&v["bond"]);
-        let settlement = Settlement::new(
-            &claims(&v["claims"]),
-            address(&v["opener"]),
-            address(&v["settler"]),
-            |_| bond,
-        );
+        let claims = claims(&v["claims"]);
+        let bonds: Vec<_> = v["bonds"].as_array().unwrap().iter().map(amount).collect();
+        assert_eq!(bonds.len(), claims.len());
+        let bond = |operator| {
+            let index = claims.iter().position(|c| c.detail.operator == operator);
+            bonds[index.unwrap()]
+        };
+        let settlement = Settlement::new(&claims, address(&v["opener"]), address(&v["settler"]), bond);
         let slashes = v["slashes"].as_array().unwrap();
         assert_eq!(settlement.slashes.len(), slashes.len());
         for (found, expected) in settlement.slashes.iter().zip(slashes) {
@@ -142,6 +145,7 @@ fn p7_settlements() {
             );
         }
         let paid: U256 = settlement.credits.iter().map(|c| c.amount).sum();
-        assert_eq!(paid, settlement.slashed());
+        assert_eq!(settlement.burnt, amount(&v["burnt"]));
+        assert_eq!(paid + settlement.burnt, settlement.slashed());
     }
 }

@@ -11,7 +11,7 @@ use alloy::{
 use anyhow::{Context, Result, bail, ensure};
 use rand::SeedableRng;
 use surety_client::{Evidence, Policy, Verdict, dispute};
-use surety_primitives::{Answer, Budget, StatementId};
+use surety_primitives::{Answer, Budget, DisputeId};
 
 use crate::{
     devnet::Devnet,
@@ -79,7 +79,7 @@ pub fn place(evidence: &mut Evidence, operator: Address, first: bool) {
 #[derive(Debug, Clone, Copy)]
 pub struct Open {
     /// which
-    pub dispute: StatementId,
+    pub dispute: DisputeId,
     /// block before its opening
     pub from: u64,
 }

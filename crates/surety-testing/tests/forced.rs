@@ -295,8 +295,11 @@ async fn p2_a_lie_told_on_chain_is_slashed() -> Result<()> {
         net.logs()
     );
     ensure!(bond(&net, liar).await?.is_zero(), "the liar kept its bond");
-    // Half is the requester's, and what is the opener's is too.
+    // 40 % are the requester's, and what is the opener's is too.
     let credit = net.contracts().credit(user.address()).await?;
-    ensure!(credit >= slashed / U256::from(2), "{credit} of {slashed}");
+    ensure!(
+        credit >= slashed * U256::from(2) / U256::from(5),
+        "{credit} of {slashed}"
+    );
     Ok(())
 }

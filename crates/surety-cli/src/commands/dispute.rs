@@ -1,11 +1,14 @@
-//! `surety dispute`: list, show, open.
+//! `surety dispute`: list, show, open, expire, settle, withdraw.
 
 use std::path::PathBuf;
 
 use alloy::primitives::B256;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
-use surety_chain::DisputeInfo;
+use surety_chain::{
+    DisputeInfo,
+    bindings::IDisputes::{self, View},
+};
 use surety_client::{Evidence, dispute};
 
 use crate::{
@@ -24,6 +27,10 @@ pub enum Command {
     Show(Show),
     /// Open a dispute with an evidence file of `surety call`.
     Open(Open),
+    /// Eliminate the party on move of a dispute's match, whose time has run out. Anyone may.
+    Expire(Act),
+    /// Settle a dispute that is over: slash the losers, pay the others. Anyone may, and is paid for it.
+    Settle(Act),
     /// Pay out what is credited to an account (compensation, opener's and settler's parts).
     Withdraw(Withdraw),
 }
@@ -41,7 +48,8 @@ pub struct List {
 /// Arguments of `surety dispute show`.
 #[derive(Debug, Args)]
 pub struct Show {
-    /// The dispute: the statement's id.
+    /// The dispute, by id, as `surety dispute list` shows it.
+    #[arg(value_name = "DISPUTE")]
     id: B256,
     #[command(flatten)]
     chain: ChainArgs,
@@ -56,6 +64,18 @@ pub struct Open {
     /// Only verify the evidence.
     #[arg(long)]
     check: bool,
+    #[command(flatten)]
+    key: KeyArgs,
+    #[command(flatten)]
+    chain: ChainArgs,
+}
+
+/// Arguments of `surety dispute expire` and `surety dispute settle`.
+#[derive(Debug, Args)]
+pub struct Act {
+    /// The dispute, by id, as `surety dispute list` shows it.
+    #[arg(value_name = "DISPUTE")]
+    id: B256,
     #[command(flatten)]
     key: KeyArgs,
     #[command(flatten)]
@@ -77,6 +97,8 @@ pub async fn run(command: Command, ui: Ui) -> Result<(), Failure> {
         Command::List(args) => list(args, ui).await,
         Command::Show(args) => show(args, ui).await,
         Command::Open(args) => open(args, ui).await,
+        Command::Expire(args) => expire(args, ui).await,
+        Command::Settle(args) => settle(args, ui).await,
         Command::Withdraw(args) => withdraw(args, ui).await,
     }
 }
@@ -98,14 +120,30 @@ async fn list(args: List, ui: Ui) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn show(args: Show, ui: Ui) -> Result<(), Failure> {
-    let contracts = args.chain.contracts().await?;
-    let found = contracts.dispute(args.id.into()).await?.ok_or_else(|| {
+/// The last dispute with this id.
+async fn find(chain: &ChainArgs, id: B256) -> Result<DisputeInfo, Failure> {
+    chain.contracts().await?.dispute(id.into()).await?.ok_or_else(|| {
         Failure::new(
-            format!("there is no dispute {}", args.id),
+            format!("there is no dispute {id}"),
             "`surety dispute list --all` shows those there are",
         )
-    })?;
+    })
+}
+
+/// The last dispute with this id, and its state.
+async fn find_open(chain: &ChainArgs, id: B256) -> Result<(DisputeInfo, View), Failure> {
+    let found = find(chain, id).await?;
+    match found.view.clone() {
+        Some(view) => Ok((found, view)),
+        None => Err(Failure::new(
+            format!("dispute {id} is settled"),
+            format!("`surety dispute show {id}` shows what came of it"),
+        )),
+    }
+}
+
+async fn show(args: Show, ui: Ui) -> Result<(), Failure> {
+    let found = find(&args.chain, args.id).await?;
     let mut text = vec![line(&found)];
     text.push(format!("  service   {}", found.statement.service));
     text.push(format!("  program   {}", found.statement.program));
@@ -151,8 +189,8 @@ async fn open(args: Open, ui: Ui) -> Result<(), Failure> {
     evidence
         .verify(contracts.deployment())
         .map_err(|e| dispute_failure(e.into()))?;
-    let id = evidence.statement.id();
     if args.check {
+        let id = evidence.statement.id();
         let operators: Vec<_> = evidence
             .answers
             .iter()
@@ -160,7 +198,7 @@ async fn open(args: Open, ui: Ui) -> Result<(), Failure> {
             .collect();
         ui.result(
             &format!("{id}: {} signed answers, verified, differ", evidence.answers.len()),
-            &json!({"dispute": id, "answers": operators, "verified": true}),
+            &json!({"statement_id": id, "answers": operators, "verified": true}),
         );
         return Ok(());
     }
@@ -169,6 +207,78 @@ async fn open(args: Open, ui: Ui) -> Result<(), Failure> {
     ui.result(
         &format!("{} opened in {} ({} gas)", opened.dispute, opened.sent.hash, grouped(opened.sent.gas)),
         &json!({"dispute": opened.dispute, "transaction": opened.sent.hash, "gas": opened.sent.gas, "block": opened.sent.block}),
+    );
+    Ok(())
+}
+
+async fn expire(args: Act, ui: Ui) -> Result<(), Failure> {
+    let id = args.id;
+    let (found, view) = find_open(&args.chain, id).await?;
+    if !view.matchRunning {
+        return Err(Failure::new(
+            format!("no match is running in dispute {id}"),
+            format!("`surety dispute settle {id}` ends it once nobody can join any more"),
+        ));
+    }
+    // Moves alternate, and a's is the first (`docs/spec/dispute.md`, section 4).
+    let (late, left) = if view.moves.is_multiple_of(2) {
+        (view.a, view.clockA)
+    } else {
+        (view.b, view.clockB)
+    };
+    let late = found.claims.get(usize::from(late)).map(|c| c.operator);
+    let deadline = view.lastMove.saturating_add(left.into());
+    let sent = match args.chain.actions(&args.key).await?.expire(id.into()).await {
+        Ok(sent) => sent,
+        Err(e) => {
+            let early = e.revert().is_some_and(|r| r.is::<IDisputes::ClockRunning>());
+            let mut failure = Failure::from(e);
+            if early {
+                failure.next =
+                    format!("the party on move has time until {deadline} (Unix seconds); try again after that");
+            }
+            return Err(failure);
+        }
+    };
+    let who = late.map(|o| format!(", {o} is eliminated")).unwrap_or_default();
+    ui.result(
+        &format!("{id} expired in {} ({} gas){who}", sent.hash, grouped(sent.gas)),
+        &json!({"dispute": id, "eliminated": late, "transaction": sent.hash, "gas": sent.gas, "block": sent.block}),
+    );
+    Ok(())
+}
+
+async fn settle(args: Act, ui: Ui) -> Result<(), Failure> {
+    let id = args.id;
+    let (found, view) = find_open(&args.chain, id).await?;
+    let actions = args.chain.actions(&args.key).await?;
+    let sent = match actions.settle(&found.statement, found.opener, &found.claims).await {
+        Ok(sent) => sent,
+        Err(e) => {
+            let running = e.revert().is_some_and(|r| r.is::<IDisputes::MatchRunning>());
+            let open = e.revert().is_some_and(|r| r.is::<IDisputes::JoinOpen>());
+            let mut failure = Failure::from(e);
+            if running {
+                failure.next = format!("`surety dispute expire {id}` ends a match whose party on move is out of time");
+            } else if open {
+                failure.next = format!(
+                    "claims can be added until {} (Unix seconds); try again after that",
+                    view.joinUntil
+                );
+            }
+            return Err(failure);
+        }
+    };
+    let settled = find(&args.chain, id).await?.settled;
+    let slashed = settled
+        .map(|(_, s)| format!(", {} slashed", show_amount(s)))
+        .unwrap_or_default();
+    ui.result(
+        &format!("{id} settled in {} ({} gas){slashed}", sent.hash, grouped(sent.gas)),
+        &json!({
+            "dispute": id, "transaction": sent.hash, "gas": sent.gas, "block": sent.block,
+            "result": settled.map(|(result, _)| result), "slashed": settled.map(|(_, s)| s.to_string()),
+        }),
     );
     Ok(())
 }
@@ -198,11 +308,10 @@ pub fn dispute_failure(error: dispute::DisputeError) -> Failure {
             Failure::new(e, "ask again with `surety call -k 2` or more").with_code(code::EVIDENCE)
         }
         dispute::DisputeError::Chain(e) => {
-            use surety_chain::bindings::IDisputes;
             let exists = e.revert().is_some_and(|r| r.is::<IDisputes::DisputeExists>());
             let mut failure = Failure::from(e);
             if exists {
-                failure.next = "it is open already: `surety dispute list` shows it".to_owned();
+                failure.next = "this account has opened it already: `surety dispute list` shows it".to_owned();
             }
             failure
         }
@@ -223,13 +332,20 @@ fn line(d: &DisputeInfo) -> String {
         .settled
         .map(|(_, s)| format!(", {} slashed", show_amount(s)))
         .unwrap_or_default();
-    format!("{}  {} claims  {}{slashed}", d.id, d.claims.len(), state(d))
+    format!(
+        "{}  by {}  {} claims  {}{slashed}",
+        d.id,
+        d.opener,
+        d.claims.len(),
+        state(d)
+    )
 }
 
 fn dispute_json(d: &DisputeInfo) -> Value {
     json!({
         "id": d.id,
         "state": state(d),
+        "statement_id": d.statement.id(),
         "statement": d.statement,
         "opener": d.opener,
         "opened_at": d.opened_at,

@@ -28,7 +28,7 @@ use surety_node::{
     chain::Receipt,
     config::{ChainConfig, Limits, MetricsConfig, OperatorConfig, PlayerConfig, PreimageConfig, ServiceConfig},
 };
-use surety_primitives::{Answer, ClaimDetail, Domain, Signed, Statement, StatementId, service_chain_id};
+use surety_primitives::{Answer, ClaimDetail, DisputeId, Domain, Signed, Statement, service_chain_id};
 
 pub const L1: u64 = 31_337;
 
@@ -243,7 +243,7 @@ impl ChainClient for Methods {
     async fn is_bonded(&self, _: Address, _: Address) -> Result<bool, Error> {
         Ok(true)
     }
-    async fn dispute(&self, _: StatementId) -> Result<Option<IDisputes::View>, Error> {
+    async fn dispute(&self, _: DisputeId) -> Result<Option<IDisputes::View>, Error> {
         Ok(None)
     }
     async fn clock(&self) -> Result<u64, Error> {
@@ -261,16 +261,16 @@ impl ChainClient for Methods {
     async fn join(&self, _: &Statement, _: &Signed, _: Address, _: &[ClaimDetail]) -> Result<Receipt, Error> {
         Err(unreachable())
     }
-    async fn dissect(&self, _: StatementId, _: B256, _: u8, _: [B256; 31]) -> Result<Receipt, Error> {
+    async fn dissect(&self, _: DisputeId, _: B256, _: u8, _: [B256; 31]) -> Result<Receipt, Error> {
         Err(unreachable())
     }
-    async fn step(&self, _: &Statement, _: B256, _: u8, _: Bytes, _: Bytes) -> Result<Receipt, Error> {
+    async fn step(&self, _: &Statement, _: Address, _: B256, _: u8, _: Bytes, _: Bytes) -> Result<Receipt, Error> {
         Err(unreachable())
     }
     async fn show(&self, _: Bytes, _: Vec<u32>) -> Result<Receipt, Error> {
         Err(unreachable())
     }
-    async fn expire(&self, _: StatementId) -> Result<Receipt, Error> {
+    async fn expire(&self, _: DisputeId) -> Result<Receipt, Error> {
         Err(unreachable())
     }
     async fn settle(&self, _: &Statement, _: Address, _: &[ClaimDetail]) -> Result<Receipt, Error> {

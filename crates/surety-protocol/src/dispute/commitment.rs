@@ -3,7 +3,7 @@
 use super::{Author, Geometry, POINTS, Points};
 use alloc::{boxed::Box, vec::Vec};
 use alloy_primitives::{Address, B256, Keccak256, U256, keccak256};
-use surety_primitives::{ClaimDetail, StatementId};
+use surety_primitives::{ClaimDetail, DisputeId};
 
 /// Levels of the tree over a dissection's points.
 const HEIGHT: usize = 5;
@@ -11,10 +11,10 @@ const HEIGHT: usize = 5;
 /// Leaves of that tree: the points and 32 zero bytes.
 const LEAVES: usize = 32;
 
-/// M_0 of a match: keccak256(abi.encode(statement id, disputes, chain id, time of the match's start, a, b)).
-pub fn match_head(statement: StatementId, disputes: Address, chain_id: u64, time: u64, a: u8, b: u8) -> B256 {
+/// M_0 of a match: keccak256(abi.encode(dispute id, disputes, chain id, time of the match's start, a, b)).
+pub fn match_head(dispute: DisputeId, disputes: Address, chain_id: u64, time: u64, a: u8, b: u8) -> B256 {
     let mut hasher = Keccak256::new();
-    hasher.update(statement.as_slice());
+    hasher.update(dispute.as_slice());
     hasher.update(disputes.into_word());
     for number in [chain_id, time, a.into(), b.into()] {
         hasher.update(U256::from(number).to_be_bytes::<32>());

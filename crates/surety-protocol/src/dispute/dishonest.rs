@@ -3,7 +3,7 @@
 use super::{At, Effect, Event, Geometry, History, Input, Player, Points, Policy, encode_details};
 use alloc::{vec, vec::Vec};
 use alloy_primitives::{Address, B256, keccak256};
-use surety_primitives::{ClaimDetail, Statement, StatementId};
+use surety_primitives::{ClaimDetail, DisputeId, Statement};
 
 /// How a liar plays its false trace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +34,7 @@ pub struct Liar {
     player: Player,
     trick: Trick,
     seed: u64,
-    dispute: Option<(StatementId, Statement, Address)>,
+    dispute: Option<(DisputeId, Statement, Address)>,
     claims: Vec<ClaimDetail>,
     a: u8,
     history: Option<History>,
@@ -87,6 +87,7 @@ impl Liar {
                 out.push(Effect::SendStep {
                     dispute,
                     statement,
+                    opener,
                     head,
                     segment,
                     openings,
@@ -102,7 +103,7 @@ impl Liar {
         self.history.as_ref().map(History::moves)
     }
 
-    fn observe(&mut self, dispute: StatementId, _at: At, event: &Event) {
+    fn observe(&mut self, dispute: DisputeId, _at: At, event: &Event) {
         match event {
             Event::Opened { opener, statement, .. } => {
                 self.dispute = Some((dispute, *statement, *opener));

@@ -6,7 +6,7 @@ use super::{
 };
 use alloc::{boxed::Box, vec::Vec};
 use alloy_primitives::{Address, B256, U256};
-use surety_primitives::{ClaimDetail, ResultHash, Statement};
+use surety_primitives::{ClaimDetail, DisputeId, ResultHash, Statement};
 
 /// Most claims of one dispute.
 pub const MAX_CLAIMS: usize = 8;
@@ -458,6 +458,16 @@ impl Game {
         &self.rules
     }
 
+    /// Which dispute it is.
+    pub fn id(&self) -> DisputeId {
+        DisputeId::new(self.statement.id(), self.opener)
+    }
+
+    /// Who opened it.
+    pub const fn opener(&self) -> Address {
+        self.opener
+    }
+
     /// What it is about.
     pub const fn statement(&self) -> &Statement {
         &self.statement
@@ -514,7 +524,7 @@ impl Game {
             clock,
             ..
         } = self.rules;
-        let head = match_head(self.statement.id(), disputes, chain_id, now, a, b);
+        let head = match_head(self.id(), disputes, chain_id, now, a, b);
         self.running = Some(Match {
             a,
             b,

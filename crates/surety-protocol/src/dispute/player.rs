@@ -3,7 +3,7 @@
 use super::{At, Claim, Clocks, Event, Geometry, History, MAX_CLAIMS, POINTS, Points, Transition, encode_details};
 use alloc::{boxed::Box, collections::BTreeMap, vec::Vec};
 use alloy_primitives::{Address, B256};
-use surety_primitives::{ClaimDetail, ResultHash, Statement, StatementId};
+use surety_primitives::{ClaimDetail, DisputeId, ResultHash, Statement};
 
 /// How a player behaves where the rules leave it free. All in seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,7 +22,7 @@ pub enum Input {
     /// The chain says. Events come in the chain's order; one that came before is ignored.
     Event {
         /// Of which dispute.
-        dispute: StatementId,
+        dispute: DisputeId,
         /// Where on the chain.
         at: At,
         /// What happened.
@@ -35,22 +35,22 @@ pub enum Input {
     Reset,
     /// The right result of a statement, from this node's own run; `None` if it cannot tell.
     Result {
-        /// Which statement.
-        dispute: StatementId,
+        /// Of the statement of which dispute.
+        dispute: DisputeId,
         /// Its result.
         result: Option<ResultHash>,
     },
     /// State roots of this node's own run.
     Values {
-        /// Of which statement.
-        dispute: StatementId,
+        /// Of the statement of which dispute.
+        dispute: DisputeId,
         /// Positions and the roots there.
         values: Vec<(u64, B256)>,
     },
     /// A witness, made by this node.
     Witness {
-        /// Of which statement.
-        dispute: StatementId,
+        /// Of the statement of which dispute.
+        dispute: DisputeId,
         /// Of the transition at this position.
         position: u64,
         /// The step witness, or the state.
@@ -77,21 +77,21 @@ pub enum Effect {
     /// Tell the right result of a statement: `Input::Result`.
     NeedResult {
         /// The dispute.
-        dispute: StatementId,
+        dispute: DisputeId,
         /// The statement.
         statement: Statement,
     },
     /// Tell state roots: `Input::Values`.
     NeedValues {
         /// The dispute.
-        dispute: StatementId,
+        dispute: DisputeId,
         /// After how many steps; ascending, at most the budget.
         positions: Vec<u64>,
     },
     /// Tell a witness: `Input::Witness`.
     NeedWitness {
         /// The dispute.
-        dispute: StatementId,
+        dispute: DisputeId,
         /// Of the transition at this position.
         position: u64,
         /// A step witness for a machine step, the state for the projection.
@@ -100,14 +100,14 @@ pub enum Effect {
     /// Show a part of a preimage to the `Preimages` contract, then `Input::Shown`.
     ShowPreimage {
         /// The dispute.
-        dispute: StatementId,
+        dispute: DisputeId,
         /// The part.
         part: PreimagePart,
     },
     /// Call `join`, with a response signed by this operator.
     SendJoin {
         /// The dispute.
-        dispute: StatementId,
+        dispute: DisputeId,
         /// Its statement.
         statement: Statement,
         /// Who opened it.
@@ -120,7 +120,7 @@ pub enum Effect {
     /// Call `dissect`.
     SendDissect {
         /// The dispute.
-        dispute: StatementId,
+        dispute: DisputeId,
         /// The head answered.
         head: B256,
         /// The segment.
@@ -131,9 +131,11 @@ pub enum Effect {
     /// Call `step`.
     SendStep {
         /// The dispute.
-        dispute: StatementId,
+        dispute: DisputeId,
         /// Its statement.
         statement: Statement,
+        /// Who opened it.
+        opener: Address,
         /// The head answered.
         head: B256,
         /// The segment.
@@ -146,12 +148,12 @@ pub enum Effect {
     /// Call `expire`.
     SendExpire {
         /// The dispute.
-        dispute: StatementId,
+        dispute: DisputeId,
     },
     /// Call `settle`.
     SendSettle {
         /// The dispute.
-        dispute: StatementId,
+        dispute: DisputeId,
         /// Its statement.
         statement: Statement,
         /// Who opened it.
@@ -162,7 +164,7 @@ pub enum Effect {
     /// Events are missing: `Input::Reset`, then all of them again.
     Replay {
         /// The dispute where it showed.
-        dispute: StatementId,
+        dispute: DisputeId,
     },
 }
 
@@ -175,15 +177,17 @@ pub enum Effect {
 pub struct Player {
     operator: Address,
     policy: Policy,
+    /// Services whose disputes it ends where nobody else does.
+    keeps: Vec<Address>,
     now: u64,
     last: Option<At>,
-    seats: BTreeMap<StatementId, Seat>,
+    seats: BTreeMap<DisputeId, Seat>,
 }
 
 /// One dispute, as seen by one operator.
 #[derive(Clone, Debug)]
 struct Seat {
-    dispute: StatementId,
+    dispute: DisputeId,
     statement: Statement,
     geometry: Geometry,
     opener: Address,
@@ -222,10 +226,20 @@ impl Player {
         Self {
             operator,
             policy,
+            keeps: Vec::new(),
             now: 0,
             last: None,
             seats: BTreeMap::new(),
         }
+    }
+
+    /// The same player, which also ends what nobody ends in disputes of these services that it has no claim in: it
+    /// expires matches and settles, later than those who are paid or bound to. So no dispute stays open for ever,
+    /// whoever its parties are.
+    #[must_use]
+    pub fn keeping(mut self, services: impl IntoIterator<Item = Address>) -> Self {
+        self.keeps.extend(services);
+        self
     }
 
     /// Takes an input; returns what is wanted now and was not asked for a short while ago.
@@ -269,26 +283,34 @@ impl Player {
             }
         }
         let Self {
-            operator, policy, now, ..
-        } = *self;
-        self.seats
+            operator,
+            policy,
+            keeps,
+            now,
+            seats,
+            ..
+        } = self;
+        seats
             .values_mut()
-            .flat_map(|seat| seat.ask(operator, &policy, now))
+            .flat_map(|seat| {
+                let keeps = keeps.contains(&seat.statement.service);
+                seat.ask(*operator, policy, keeps, *now)
+            })
             .collect()
     }
 
     /// The disputes that are not settled.
-    pub fn disputes(&self) -> impl Iterator<Item = &StatementId> {
+    pub fn disputes(&self) -> impl Iterator<Item = &DisputeId> {
         self.seats.keys()
     }
 
-    fn truth(&mut self, dispute: StatementId, change: impl FnOnce(&mut Truth)) {
+    fn truth(&mut self, dispute: DisputeId, change: impl FnOnce(&mut Truth)) {
         if let Some(seat) = self.seats.get_mut(&dispute) {
             change(&mut seat.truth);
         }
     }
 
-    fn event(&mut self, dispute: StatementId, at: At, event: Event) {
+    fn event(&mut self, dispute: DisputeId, at: At, event: Event) {
         match event {
             Event::Opened {
                 opener,
@@ -400,8 +422,8 @@ impl Seat {
     }
 
     /// What is wanted, less what was asked for a short while ago.
-    fn ask(&mut self, operator: Address, policy: &Policy, now: u64) -> Option<Effect> {
-        let wanted = self.want(operator, policy, now);
+    fn ask(&mut self, operator: Address, policy: &Policy, keeps: bool, now: u64) -> Option<Effect> {
+        let wanted = self.want(operator, policy, keeps, now);
         let repeated = self.asked.as_ref().is_some_and(|(effect, when)| {
             Some(effect) == wanted.as_ref() && now.saturating_sub(*when) < policy.resend_after
         });
@@ -413,58 +435,77 @@ impl Seat {
     }
 
     /// What there is to do: at most one thing at a time, since every move waits for the one before.
-    fn want(&self, operator: Address, policy: &Policy, now: u64) -> Option<Effect> {
+    fn want(&self, operator: Address, policy: &Policy, keeps: bool, now: u64) -> Option<Effect> {
+        let &Self { dispute, .. } = self;
+        if self.broken {
+            return Some(Effect::Replay { dispute });
+        }
+        let own = self.claims.iter().position(|c| c.detail.operator == operator);
+        let Some(own) = own else {
+            return self
+                .want_join(now)
+                .or_else(|| if keeps { self.want_end(None, policy, now) } else { None });
+        };
+        if let Some(running) = &self.running {
+            let mover = running.mover();
+            if usize::from(running.claim(mover)) == own {
+                // Who is late itself has lost this match and cannot change it.
+                let result = self.claims.get(own)?.detail.result;
+                return if now <= running.clocks.deadline(mover) {
+                    self.want_move(running, result)
+                } else {
+                    None
+                };
+            }
+        }
+        self.want_end(Some(own), policy, now)
+    }
+
+    /// Ends a match whose mover is late, or the dispute when it is over. The sooner, the more of one's own is in it:
+    /// whoever has no live claim leaves it to those who have. They may be accomplices who want it never to end.
+    fn want_end(&self, own: Option<usize>, policy: &Policy, now: u64) -> Option<Effect> {
         let &Self {
             dispute,
             statement,
             opener,
             ..
         } = self;
-        if self.broken {
-            return Some(Effect::Replay { dispute });
+        if self.claims.is_empty() {
+            return None;
         }
-        let Some(own) = self.claims.iter().position(|c| c.detail.operator == operator) else {
-            return self.want_join(now);
+        let alive = own.filter(|own| self.claims.get(*own).is_some_and(|c| c.live));
+        let grace = |times: u64| policy.grace.saturating_mul(times);
+        if let Some(running) = &self.running {
+            let playing = own.is_some_and(|own| [running.a, running.b].map(usize::from).contains(&own));
+            let wait = match (playing, alive) {
+                (true, _) => 0,
+                // Others' matches are theirs to end, but all wait for them.
+                (false, Some(_)) => grace(1),
+                (false, None) => grace(2),
+            };
+            let due = running.clocks.deadline(running.mover()).saturating_add(wait);
+            return (now > due).then_some(Effect::SendExpire { dispute });
+        }
+        let mut live = self.claims.iter().filter(|c| c.live);
+        if let Some(first) = live.next()
+            && live.any(|c| c.detail.result != first.detail.result)
+        {
+            // The next match's start is about to be seen.
+            return None;
+        }
+        // Survivors take turns: one is enough, and settling is paid. The others come after all of them; a verdict can
+        // leave no survivor at all.
+        let turn = match alive {
+            Some(own) => self.claims.iter().take(own).filter(|c| c.live).count(),
+            None => self.claims.len().saturating_add(1),
         };
-        let result = self.claims.get(own)?.detail.result;
-        let details = || self.claims.iter().map(|c| c.detail).collect();
-        match &self.running {
-            Some(running) => {
-                let mover = running.mover();
-                let playing = [running.a, running.b].map(usize::from).contains(&own);
-                let on_move = usize::from(running.claim(mover)) == own;
-                let deadline = running.clocks.deadline(mover);
-                if now <= deadline {
-                    return if on_move { self.want_move(running, result) } else { None };
-                }
-                // Who is late itself has lost this match and cannot change it. Others' matches are theirs to end,
-                // but all wait for them.
-                let due = if playing {
-                    deadline
-                } else {
-                    deadline.saturating_add(policy.grace)
-                };
-                (now > due && !on_move).then_some(Effect::SendExpire { dispute })
-            }
-            None => {
-                let mut live = self.claims.iter().filter(|c| c.live);
-                let first = live.next()?;
-                if live.any(|c| c.detail.result != first.detail.result) {
-                    // The next match's start is about to be seen.
-                    return None;
-                }
-                // Survivors take turns: one is enough, and settling is paid.
-                let rank = self.claims.iter().take(own).filter(|c| c.live).count() as u64;
-                let due = self.join_until.saturating_add(policy.grace.saturating_mul(rank));
-                let survived = self.claims.get(own)?.live;
-                (now > due && survived).then(|| Effect::SendSettle {
-                    dispute,
-                    statement,
-                    opener,
-                    claims: details(),
-                })
-            }
-        }
+        let due = self.join_until.saturating_add(grace(turn as u64));
+        (now > due).then(|| Effect::SendSettle {
+            dispute,
+            statement,
+            opener,
+            claims: self.claims.iter().map(|c| c.detail).collect(),
+        })
     }
 
     /// Whoever has no claim joins when nobody else is left to defend the right result.
@@ -561,6 +602,7 @@ impl Seat {
         Some(Effect::SendStep {
             dispute,
             statement,
+            opener,
             head,
             segment,
             openings,

@@ -220,14 +220,17 @@ async fn play(story: &mut Story, net: &mut Devnet) -> Result<()> {
     let liar_slashed = bond(&after, 'B') < bond(&bonds, 'B');
     let honest_slashed = ['A', 'C'].iter().any(|n| bond(&after, *n) < bond(&bonds, *n));
     let slashed = bond(&bonds, 'B') - bond(&after, 'B');
-    // The user asked, was lied to, opened the dispute: it gets at least half of what the liar lost.
-    let user_made_whole = paid == compensation && compensation >= slashed / U256::from(2);
+    let burnt = net.contracts().burnt().await?;
+    // The user asked, was lied to, opened the dispute: it gets at least 40 % of what the liar lost, and 30 % are
+    // burnt (`docs/spec/dispute.md`, section 6).
+    let user_made_whole = paid == compensation && compensation >= slashed * U256::from(2) / U256::from(5);
     story.tell(&format!(
-        "B loses {} of its 32 tokens; the user gets {}, A {} and C {}.",
+        "B loses {} of its 32 tokens; the user gets {}, A {} and C {}, {} are burnt.",
         format_ether(slashed),
         format_ether(paid),
         format_ether(total(&after, 'A') - total(&bonds, 'A')),
         format_ether(total(&after, 'C') - total(&bonds, 'C')),
+        format_ether(burnt),
     ));
 
     let mut by_kind: BTreeMap<&str, Vec<u64>> = BTreeMap::new();

@@ -253,14 +253,8 @@ impl Chain {
             .collect()
     }
 
-    pub fn view(&mut self, statement: &Statement) -> sol::IDisputes::View {
-        self.must(
-            OWNER,
-            self.disputes,
-            sol::IDisputes::getCall {
-                dispute: statement.id().0,
-            },
-        )
+    pub fn view(&mut self, dispute: DisputeId) -> sol::IDisputes::View {
+        self.must(OWNER, self.disputes, sol::IDisputes::getCall { dispute: dispute.0 })
     }
 
     pub fn credit(&mut self, account: Address) -> U256 {
@@ -297,7 +291,8 @@ pub fn event(log: &Log) -> Event {
                 input: InputHash(s.input),
                 budget: Budget::new(s.budget).unwrap(),
             };
-            assert_eq!((e.dispute, e.service), (statement.id().0, s.service));
+            let dispute = DisputeId::new(statement.id(), e.opener);
+            assert_eq!((e.dispute, e.service), (dispute.0, s.service));
             Event::Opened {
                 opener: e.opener,
                 statement,
