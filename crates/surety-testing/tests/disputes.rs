@@ -81,6 +81,39 @@ async fn p5_players_killed_at_every_move_finish_the_match() -> Result<()> {
     Ok(())
 }
 
+/// P1, P2: two accounts dispute the same answers at once; neither shuts out the other, and both disputes are played.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn p2_disputes_of_two_openers_are_both_played() -> Result<()> {
+    let lying = Behaviour::Lying(Lie::Output);
+    let net = network(&[Behaviour::Honest, lying], DevnetConfig::default()).await?;
+    let (honest, liar) = (net.operators[0].address(), net.operators[1].address());
+    let (user, other) = (net.user().await?, net.user().await?);
+    let mut evidence = lied_to(&net, &user, Budget::new(1_000_000)?, 0, 2).await?;
+    place(&mut evidence, honest, true);
+    let first = open(&net, &user, &evidence).await?;
+    let second = open(&net, &other, &evidence).await?;
+    ensure!(first.dispute != second.dispute, "one id for two openers");
+    let locked = net.contracts().operator(net.service, honest).await?.locks;
+    ensure!(locked == 2, "{locked} locks");
+
+    let right = evidence
+        .answers
+        .iter()
+        .find(|a| a.operator == honest)
+        .map(|a| a.result.0);
+    for open in [first, second] {
+        let (result, _) = open.wait(&net, PATIENCE).await?;
+        ensure!(Some(result) == right, "{} left {result}", open.dispute);
+    }
+    ensure!(
+        bond(&net, honest).await? == dev_bond(),
+        "the honest operator lost\n{}",
+        net.logs()
+    );
+    ensure!(bond(&net, liar).await?.is_zero(), "the liar kept its bond");
+    Ok(())
+}
+
 /// P1, P2: two liars with two different lies against one honest operator.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn p2_two_liars_at_once_both_lose() -> Result<()> {
