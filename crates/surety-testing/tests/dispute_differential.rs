@@ -25,7 +25,7 @@ impl Mirror for Contracts {
     fn send(&mut self, now: u64, sender: Address, action: &Action, game: &Game) -> Result<Vec<Event>, String> {
         let chain = &mut *self.0.borrow_mut();
         chain.at(now);
-        let dispute = game.statement().id().0;
+        let dispute = game.id().0;
         let about = statement(game.statement());
         let to = chain.disputes;
         let outcome = match action.clone() {
@@ -64,6 +64,7 @@ impl Mirror for Contracts {
             } => {
                 let call = sol::IDisputes::stepCall {
                     statement: about,
+                    opener: OPENER,
                     head,
                     segment: U256::from(segment),
                     openings: openings.into(),
@@ -91,7 +92,7 @@ impl Mirror for Contracts {
     }
 
     fn compare(&mut self, game: &Game) {
-        let view = self.0.borrow_mut().view(game.statement());
+        let view = self.0.borrow_mut().view(game.id());
         if game.settlement().is_some() {
             assert_eq!(view.claims, 0, "a settled dispute is gone");
             return;
@@ -191,7 +192,9 @@ fn play(operators: Vec<Operator>, run: &Rc<Run>, weather: Weather, seed: u64) ->
         chain.token,
         sol::IERC20::balanceOfCall { account: chain.staking },
     );
-    assert_eq!(held, balance, "P7");
+    let burnt = chain.must(OWNER, chain.staking, sol::IStaking::burntCall {});
+    assert_eq!(burnt, settlement.burnt, "burnt");
+    assert_eq!(held + burnt, balance, "P7");
     (table, chain)
 }
 

@@ -18,7 +18,7 @@ use surety_chain::{alloy::sol_types::SolCall as _, bindings as sol};
 use surety_machine::{
     Decoded, Effect, Format, Machine, Op, Program, Proof, STATE_BYTES, Segment, State, Status, TABLE,
 };
-use surety_primitives::{Budget, ClaimDetail, Statement};
+use surety_primitives::{Budget, ClaimDetail, DisputeId, Statement};
 use surety_protocol::dispute::{Geometry, History, Referee, Transition, encode_details, match_head};
 
 /// Most that the step of an instruction may cost, at a typical position.
@@ -327,7 +327,8 @@ impl Bench {
             responses,
         };
         self.chain.must(OPENER, to, open);
-        let head = match_head(statement.id(), to, RULES.chain_id, self.now, 0, 1);
+        let dispute = DisputeId::new(statement.id(), OPENER);
+        let head = match_head(dispute, to, RULES.chain_id, self.now, 0, 1);
         let mut history = History::new(geometry, head);
         for number in 1..=LEVELS {
             let segment = geometry.digit(t, number - 1);
@@ -341,7 +342,7 @@ impl Bench {
                 });
             history.push(segment, Box::new(points)).unwrap();
             let dissect = sol::IDisputes::dissectCall {
-                dispute: statement.id().0,
+                dispute: dispute.0,
                 head,
                 segment: segment.try_into().unwrap(),
                 points,
@@ -358,6 +359,7 @@ impl Bench {
         }
         let step = sol::IDisputes::stepCall {
             statement: chain::statement(&statement),
+            opener: OPENER,
             head: history.head(),
             segment: segment.try_into().unwrap(),
             openings: openings.into(),
@@ -369,7 +371,7 @@ impl Bench {
         self.chain.must(address(1), to, step);
         let used = self.chain.last;
         assert!(used >= floor, "{used} gas, below the floor {floor}");
-        let view = self.chain.view(&statement);
+        let view = self.chain.view(dispute);
         assert_eq!(
             (view.liveBitmap, view.matchRunning),
             (1, false),
