@@ -13,7 +13,8 @@ use std::collections::BTreeMap;
 use surety_chain::alloy::sol_types::{SolCall, SolEvent, SolValue};
 use surety_chain::bindings as sol;
 use surety_primitives::{
-    Budget, ClaimDetail, CompactSignature, Domain, InputHash, OperatorRegistration, ProgramHash, Response, Statement,
+    Budget, ClaimDetail, CompactSignature, DisputeId, Domain, InputHash, OperatorRegistration, ProgramHash, Response,
+    Statement,
 };
 use surety_protocol::dispute::{Claim, Event, Rules};
 
