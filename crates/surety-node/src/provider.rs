@@ -282,6 +282,10 @@ impl Provider {
             data,
             budget,
         } = request;
+        // The contract takes any length. More than one transaction can show on-chain could not be defended.
+        if data.len() > surety_primitives::MAX_DATA_BYTES {
+            return Err(RequestError::DataTooLong { found: data.len() }.into());
+        }
         let statement = self.statement(program, &data, budget);
         let raw = RawRequest::Forced(store::ForcedRequest { data: data.clone() });
         let new = NewRequest {
@@ -290,8 +294,11 @@ impl Provider {
             raw,
         };
         let stored = match self.store.response(hash.0)? {
-            Some(stored) => stored,
-            None => self.settle(new, statement, data).await?,
+            // The hash may have been another request's, before a reorganisation.
+            Some(stored) if stored.requester == requester && stored.answer.statement() == Some(statement.id().0) => {
+                stored
+            }
+            _ => self.settle(new, statement, data).await?,
         };
         self.sign(&stored)
     }

@@ -23,6 +23,7 @@ use std::{
 use alloy::primitives::{Address, B256, Bytes};
 use alloy_rlp::{Decodable, Encodable, RlpDecodable, RlpEncodable};
 use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
+use surety_primitives::{Budget, Statement};
 
 /// Layout version, in `meta`. A store of another version is refused.
 const SCHEMA: u64 = 1;
@@ -46,8 +47,6 @@ const NUMBERS: TableDefinition<'_, &[u8], Hash> = TableDefinition::new("numbers"
 /// service (20) ‖ account (20) -> requests stored from it
 const ACCOUNTS: TableDefinition<'_, &[u8], u64> = TableDefinition::new("accounts");
 const PREIMAGES: TableDefinition<'_, Hash, &[u8]> = TableDefinition::new("preimages");
-/// request hash of a forced request -> hash of the transaction that answered it on-chain, or zero
-const FORCED: TableDefinition<'_, Hash, Hash> = TableDefinition::new("forced");
 /// dispute (32) ‖ head (32) -> hash of the transaction that moved
 const MOVES: TableDefinition<'_, &[u8], Hash> = TableDefinition::new("moves");
 
@@ -159,6 +158,19 @@ pub struct Answer {
     pub output: Bytes,
     /// Lengths of the chunks, one byte each, where they are not canonical; empty otherwise.
     pub chunks: Bytes,
+}
+
+impl Answer {
+    /// Id of the statement; `None` where a budget was stored that is none.
+    pub fn statement(&self) -> Option<B256> {
+        let statement = Statement {
+            service: self.service,
+            program: self.program.into(),
+            input: self.input.into(),
+            budget: Budget::new(self.budget).ok()?,
+        };
+        Some(statement.id().0)
+    }
 }
 
 /// A request, as it came.
@@ -346,7 +358,6 @@ impl Store {
             tx.open_table(NUMBERS)?;
             tx.open_table(ACCOUNTS)?;
             tx.open_table(PREIMAGES)?;
-            tx.open_table(FORCED)?;
             tx.open_table(MOVES)?;
         }
         tx.commit()?;
@@ -487,20 +498,6 @@ impl Store {
         })
     }
 
-    /// Notes the transaction that answers a forced request on-chain (zero: none yet).
-    pub fn set_forced(&self, request: B256, transaction: B256) -> Result<(), StoreError> {
-        self.write(move |tx, _| {
-            tx.open_table(FORCED)?.insert(request.0, transaction.0)?;
-            Ok(())
-        })
-    }
-
-    /// The transaction that answered a forced request; `Some(zero)` when it is known and not answered yet.
-    pub fn forced(&self, request: B256) -> Result<Option<B256>, StoreError> {
-        let tx = self.read()?;
-        Ok(tx.open_table(FORCED)?.get(request.0)?.map(|v| B256::from(v.value())))
-    }
-
     /// Notes a move that was sent.
     pub fn set_move(&self, dispute: B256, head: B256, transaction: B256) -> Result<(), StoreError> {
         self.write(move |tx, _| {
@@ -629,7 +626,12 @@ fn record(
         _ => false,
     };
     if let Some(response) = read_response(&responses, &answers, request.hash)? {
-        return Ok(Recorded { response, contradicted });
+        // After a reorganisation, the number of a request made on-chain, and so its hash, may be another request's.
+        let renumbered = matches!(request.raw, RawRequest::Forced(_))
+            && (response.requester != request.requester || response.answer.statement() != Some(statement));
+        if !renumbered {
+            return Ok(Recorded { response, contradicted });
+        }
     }
     let answer = match (&stored, new) {
         (Some(old), _) => old.clone(),

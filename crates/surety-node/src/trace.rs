@@ -8,6 +8,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex},
+    time::Instant,
 };
 
 use alloy::primitives::{B256, Bytes};
@@ -253,7 +254,26 @@ impl Tracer for MachineTracer {
 
 /// The preimage of `hash`, from this machine or over the network. Blocks.
 pub(crate) fn preimage(sources: &Sources, runtime: &Handle, hash: B256) -> Option<Bytes> {
-    sources
-        .local(hash)
-        .or_else(|| runtime.block_on(sources.remote(hash, &mut Vec::new())))
+    preimage_until(sources, runtime, hash, None)
+}
+
+/// The preimage of `hash`, looked for until a time. Blocks.
+pub(crate) fn preimage_until(
+    sources: &Sources,
+    runtime: &Handle,
+    hash: B256,
+    until: Option<Instant>,
+) -> Option<Bytes> {
+    if let Some(found) = sources.local(hash) {
+        return Some(found);
+    }
+    let mut hints = Vec::new();
+    let search = sources.remote(hash, &mut hints);
+    match until {
+        None => runtime.block_on(search),
+        Some(until) => {
+            let until = tokio::time::Instant::from_std(until);
+            runtime.block_on(async { tokio::time::timeout_at(until, search).await.ok().flatten() })
+        }
+    }
 }
