@@ -157,7 +157,8 @@ struct Match {
 
 impl Match {
     fn is_played(&self) -> bool {
-        self.own.is_some_and(|own| self.parties.is_some_and(|(a, b)| own == a || own == b))
+        self.own
+            .is_some_and(|own| self.parties.is_some_and(|(a, b)| own == a || own == b))
     }
 }
 
@@ -285,11 +286,13 @@ impl PlayerDriver {
                 if let Some(known) = self.matches.get_mut(&dispute) {
                     known.parties = Some((*a, *b));
                     known.head = *head;
+                    known.differed = false;
                 }
             }
             Event::Dissected { head, .. } => {
                 if let Some(known) = self.matches.get_mut(&dispute) {
                     known.head = *head;
+                    known.differed = false;
                 }
             }
             Event::Eliminated { index, .. } => {
@@ -310,9 +313,17 @@ impl PlayerDriver {
     /// lost must not cost the clock. A head that differs twice is no mere delay; then all events are read again.
     fn audit(&mut self, now: u64) {
         let every = self.tools.config.resend_seconds;
-        let found = self.behind.lock().map(|mut b| std::mem::take(&mut *b)).unwrap_or_default();
+        let found = self
+            .behind
+            .lock()
+            .map(|mut b| std::mem::take(&mut *b))
+            .unwrap_or_default();
         for (dispute, head) in found {
-            let Some(known) = self.matches.get_mut(&dispute).filter(|m| m.is_played() && m.head == head) else {
+            let Some(known) = self
+                .matches
+                .get_mut(&dispute)
+                .filter(|m| m.is_played() && m.head == head)
+            else {
                 continue;
             };
             if std::mem::replace(&mut known.differed, true) {
@@ -386,13 +397,21 @@ impl PlayerDriver {
             return;
         }
         let kind = kind(&effect);
-        let tasks = self.tasks.iter().filter(|task| self::kind(&task.effect) == kind).count();
+        let tasks = self
+            .tasks
+            .iter()
+            .filter(|task| self::kind(&task.effect) == kind)
+            .count();
         if kind == Kind::Defence && tasks >= MAX_TASKS {
             tracing::error!(tasks, "too much under way; this will be asked for again");
             return;
         }
         if kind != Kind::Defence && tasks >= MAX_HELP {
-            tracing::debug!(tasks, effect = name(&effect), "helping others enough; this will be asked for again");
+            tracing::debug!(
+                tasks,
+                effect = name(&effect),
+                "helping others enough; this will be asked for again"
+            );
             return;
         }
         let cancelled = Arc::new(AtomicBool::new(false));

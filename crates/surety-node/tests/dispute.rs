@@ -35,7 +35,7 @@ use surety_node::{
     executor::{RunFailure, Stop},
     trace::TraceWitness,
 };
-use surety_primitives::{Answer, ClaimDetail, RequestHash, ResultHash, Signed, Statement, StatementId};
+use surety_primitives::{Answer, Budget, ClaimDetail, RequestHash, ResultHash, Signed, Statement, StatementId};
 use surety_protocol::dispute::{Action, Event, Game, Referee, Rules, Transition};
 
 const CLOCK: u64 = 600;
@@ -135,6 +135,27 @@ impl GameChain {
         w.emit(statement.id(), events);
     }
 
+    /// Disputes of others about inputs that nobody has.
+    fn open_unanswerable(&self, count: u64) {
+        let mut w = self.0.lock().unwrap();
+        let program = *w.methods.values().next().unwrap();
+        for n in 0..count {
+            let statement = Statement {
+                service: service(),
+                program: program.into(),
+                input: keccak256(n.to_be_bytes()).into(),
+                budget: Budget::new(1_000).unwrap(),
+            };
+            let opened = Event::Opened {
+                opener: user().address(),
+                statement,
+                join_until: 1 << 40,
+            };
+            let detail = false_claim(Address::repeat_byte(0x77), 0x77);
+            w.emit(statement.id(), vec![opened, Event::Claimed { index: 0, detail }]);
+        }
+    }
+
     fn sent(&self) -> Vec<(Address, &'static str)> {
         self.0.lock().unwrap().sent.clone()
     }
@@ -167,6 +188,7 @@ impl GameChain {
                 next: 0,
                 polls: 0,
                 trouble,
+                lose: None,
             })),
             deployment: deployment(),
             clock: CLOCK,
@@ -291,6 +313,8 @@ struct Feed {
     polls: u64,
     /// Whether polls fail, and the chain is reorganised, again and again.
     trouble: bool,
+    /// A move whose log is lost, once.
+    lose: Option<u8>,
 }
 
 #[async_trait]
@@ -313,7 +337,15 @@ impl ChainFeed for Feed {
         }
         w.now += TICK;
         w.block += 1;
-        let new = w.logs[self.next..].iter().map(|l| ChainEvent::Log(Box::new(l.clone())));
+        let mut new = w.logs[self.next..].to_vec();
+        let lost = new
+            .iter()
+            .position(|l| IDisputes::Dissected::decode_log(&l.inner).is_ok_and(|e| Some(e.data.r#move) == self.lose));
+        if let Some(lost) = lost {
+            new.remove(lost);
+            self.lose = None;
+        }
+        let new = new.into_iter().map(|l| ChainEvent::Log(Box::new(l)));
         let head = BlockId {
             number: w.block,
             hash: B256::ZERO,
@@ -614,6 +646,82 @@ async fn p1_reorganisations_and_lost_connections_do_not_make_an_honest_node_lose
         h.stop().await;
         l.stop().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn disputes_that_nobody_can_answer_do_not_keep_a_node_from_defending_itself() {
+    let s = Setup::new();
+    let (honest, liar) = (key(1), key(2));
+    let h = start(&s.dir("honest"), &s.chain, &honest, None).await;
+    let l = start(&s.dir("liar"), &s.chain, &liar, Some(LOOP + 8)).await;
+    let (statement, claim) = ask(&h).await;
+    ask(&l).await;
+    s.chain.open_unanswerable(100);
+    // They have all been looked at, and their inputs in vain.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    s.chain.open(statement, &[claim, false_claim(liar.address(), 0x66)]);
+    assert_eq!(s.chain.settled().await, HashSet::from([liar.address()]));
+    h.stop().await;
+    l.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_log_does_not_cost_the_match() {
+    let s = Setup::new();
+    let (honest, liar) = (key(1), key(2));
+    let mut config = config(&s.dir("honest"));
+    config.program_dirs = vec![s.dir.path().join("programs")];
+    config.metrics = None;
+    let mut parts = s.chain.parts(honest.address(), false);
+    // The honest one moves first, so this is its opponent's first move.
+    parts.feed = Some(Box::new(Feed {
+        chain: s.chain.clone(),
+        next: 0,
+        polls: 0,
+        trouble: false,
+        lose: Some(2),
+    }));
+    let h = Node::builder(config)
+        .signer(honest.clone())
+        .chain(parts)
+        .start()
+        .await
+        .unwrap();
+    let l = start(&s.dir("liar"), &s.chain, &liar, Some(LOOP + 8)).await;
+    let (statement, claim) = ask(&h).await;
+    ask(&l).await;
+    s.chain.open(statement, &[claim, false_claim(liar.address(), 0x66)]);
+    assert_eq!(s.chain.settled().await, HashSet::from([liar.address()]));
+    h.stop().await;
+    l.stop().await;
+}
+
+/// A feed that a bug of ours ends.
+struct Panicking;
+
+#[async_trait]
+impl ChainFeed for Panicking {
+    async fn poll(&mut self) -> Result<Vec<ChainEvent>, Error> {
+        panic!("a bug")
+    }
+    fn restart(&mut self, _: u64) {}
+    async fn time_of(&mut self, _: u64) -> Result<u64, Error> {
+        Ok(0)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_no_longer_follows_the_chain_ends_with_an_error() {
+    let s = Setup::new();
+    let mut config = config(&s.dir("node"));
+    config.program_dirs = vec![s.dir.path().join("programs")];
+    config.metrics = None;
+    let mut parts = s.chain.parts(key(1).address(), false);
+    parts.feed = Some(Box::new(Panicking));
+    let node = Node::builder(config).signer(key(1)).chain(parts).start().await.unwrap();
+    let ended = tokio::time::timeout(Duration::from_secs(30), node.run_until_signal()).await;
+    let error = ended.expect("it ends by itself").unwrap_err().to_string();
+    assert!(error.contains("watcher"), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

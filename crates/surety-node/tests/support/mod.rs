@@ -26,7 +26,9 @@ use surety_machine::Program;
 use surety_node::{
     ChainClient, ChainParts, Config,
     chain::Receipt,
-    config::{ChainConfig, Limits, MetricsConfig, OperatorConfig, PlayerConfig, PreimageConfig, ServiceConfig},
+    config::{
+        ChainConfig, ForcedConfig, Limits, MetricsConfig, OperatorConfig, PlayerConfig, PreimageConfig, ServiceConfig,
+    },
 };
 use surety_primitives::{Answer, ClaimDetail, Domain, Signed, Statement, StatementId, service_chain_id};
 
@@ -332,6 +334,7 @@ pub fn config(dir: &Path) -> Config {
             grace_seconds: 2,
             ..PlayerConfig::default()
         },
+        forced: ForcedConfig::default(),
         metrics: Some(MetricsConfig {
             listen: "127.0.0.1:0".parse().unwrap(),
         }),
