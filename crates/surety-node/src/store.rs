@@ -33,6 +33,9 @@ const QUEUE: usize = 1_024;
 const GROUP: usize = 256;
 /// Bytes a record is taken to cost beside its content (keys, pages).
 const OVERHEAD: u64 = 256;
+/// This part of the bound is for disputes and for requests made on-chain: strangers who fill the store with signed
+/// requests must not keep this node from joining.
+const RESERVE: u64 = 16;
 /// Memory redb may use as page cache, bytes.
 const PAGE_CACHE: usize = 64 << 20;
 
@@ -465,14 +468,13 @@ impl Store {
         meta_u64(&tx.open_table(META)?, "bytes")
     }
 
-    /// Refuses when the bound is reached: asked before a run, so that no work is done that cannot be kept.
-    pub fn check_room(&self) -> Result<(), StoreError> {
+    /// Refuses when the bound for such a request is reached: asked before a run, so that no work is done that cannot be
+    /// kept.
+    pub fn check_room(&self, request: &RawRequest) -> Result<(), StoreError> {
         let bytes = self.bytes()?;
-        if bytes >= self.max_bytes {
-            Err(StoreError::Full {
-                bytes,
-                max: self.max_bytes,
-            })
+        let max = bound(self.max_bytes, request);
+        if bytes >= max {
+            Err(StoreError::Full { bytes, max })
         } else {
             Ok(())
         }
@@ -609,6 +611,14 @@ fn commit(db: &Open, group: &mut [Box<dyn Job>], max: u64, hook: Option<&CommitH
     Ok(())
 }
 
+/// Bytes the store may hold with such a request in it.
+fn bound(max: u64, request: &RawRequest) -> u64 {
+    match request {
+        RawRequest::Transaction(_) => max - max / RESERVE,
+        RawRequest::Forced(_) => max,
+    }
+}
+
 fn record(
     tx: &WriteTransaction,
     max: u64,
@@ -616,6 +626,7 @@ fn record(
     statement: B256,
     new: Option<&NewAnswer>,
 ) -> Result<Recorded, StoreError> {
+    let max = bound(max, &request.raw);
     let mut responses = tx.open_table(RESPONSES)?;
     let mut answers = tx.open_table(ANSWERS)?;
     let stored: Option<Answer> = answers.get(statement.0)?.map(|v| decode(v.value())).transpose()?;
@@ -907,6 +918,26 @@ mod tests {
         store
             .record(request(1), B256::repeat_byte(7), None)
             .expect("still answers");
+    }
+
+    #[test]
+    fn a_full_store_has_room_for_disputes_and_forced_requests() {
+        let dir = tempfile::tempdir().expect("temporary directory");
+        let store = Store::open(&dir.path().join("s"), options(32_000)).expect("opens");
+        let full = (0..200).find(|n| {
+            let stored = store.record(request(*n), B256::repeat_byte(*n), new_answer(b"a"));
+            matches!(stored, Err(StoreError::Full { .. }))
+        });
+        let n = full.expect("it fills");
+        assert!(store.bytes().expect("reads") <= 30_000);
+        let new = new_answer(b"b").expect("an answer");
+        store.keep(B256::repeat_byte(201), new).expect("a dispute's fits");
+        let mut forced = request(n);
+        forced.raw = RawRequest::Forced(ForcedRequest { data: Bytes::new() });
+        store.check_room(&forced.raw).expect("has room");
+        store
+            .record(forced, B256::repeat_byte(202), new_answer(b"c"))
+            .expect("a forced request's fits");
     }
 
     #[test]
