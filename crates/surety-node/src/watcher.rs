@@ -225,7 +225,10 @@ impl Watcher {
                     logbook.prune(number);
                     self.forced.settled(number.saturating_sub(DEPTH));
                     if let Some(block) = self.forced.take_left_over() {
-                        self.feed.restart(block);
+                        // A feed that is started over forgets which blocks it told of, and a reorganisation of them
+                        // would pass unseen: so all is forgotten, and the cursor stays until it has been read again.
+                        self.replay(logbook, Some(block));
+                        continue;
                     }
                     self.note(logbook, number, noted);
                 }
