@@ -10,12 +10,13 @@ use std::{
     time::Duration,
 };
 
-use alloy::primitives::{Address, B256};
+use alloy::primitives::{Address, B256, U256};
 use surety_chain::Severity;
 use tokio::{sync::Semaphore, task::JoinHandle};
 
 use crate::{
     chain::ChainClient,
+    config::ForcedConfig,
     executor::RunFailure,
     metrics::{Count, Metrics},
     pool::PoolError,
@@ -37,6 +38,7 @@ pub(crate) struct Forced {
     chain: Arc<dyn ChainClient>,
     metrics: Arc<Metrics>,
     max_pause: Duration,
+    reserve: U256,
     permits: Arc<Semaphore>,
     pending: BTreeMap<B256, (Seen, JoinHandle<()>)>,
     /// Dealt with, in blocks that may still be reorganised.
@@ -68,9 +70,13 @@ impl Forced {
         chain: Arc<dyn ChainClient>,
         metrics: Arc<Metrics>,
         max_pause: Duration,
+        config: &ForcedConfig,
     ) -> Self {
+        // Who does not answer forced requests follows no service's.
+        let answered = if config.enabled { providers } else { &[] };
         Self {
-            providers: providers.iter().map(|p| (p.service(), p.clone())).collect(),
+            providers: answered.iter().map(|p| (p.service(), p.clone())).collect(),
+            reserve: U256::from(config.reserve_wei),
             chain,
             metrics,
             max_pause,
@@ -104,6 +110,7 @@ impl Forced {
             chain: self.chain.clone(),
             metrics: self.metrics.clone(),
             max_pause: self.max_pause,
+            reserve: self.reserve,
             permits: self.permits.clone(),
         };
         let task = tokio::spawn(work.carry_out(seen.call.clone()));
@@ -192,6 +199,8 @@ struct Work {
     chain: Arc<dyn ChainClient>,
     metrics: Arc<Metrics>,
     max_pause: Duration,
+    /// Wei that must be left in the account.
+    reserve: U256,
     permits: Arc<Semaphore>,
 }
 
@@ -257,6 +266,16 @@ impl Work {
             Err(e @ (ProviderError::NoProgram(_) | ProviderError::Chain(_))) => return Next::RetryFew(e.to_string()),
             Err(e) => return Next::Drop(e.to_string()),
         };
+        match self.chain.balance().await {
+            Ok(balance) if balance < self.reserve => {
+                return Next::Retry(format!(
+                    "the account holds {balance} wei, and forced.reserve_wei keeps {} for disputes",
+                    self.reserve
+                ));
+            }
+            Ok(_) => {}
+            Err(e) => return Next::Retry(e.to_string()),
+        }
         match self.chain.respond(&answer).await {
             Ok(sent) => {
                 self.metrics.count(Count::Forced);
