@@ -1,5 +1,5 @@
 //! The provider duty for one service: what becomes of a request, an unsigned call, and a question about an answer.
-//! The JSON-RPC around it is in [`crate::rpc`], the forced path in [`crate::forced`].
+//! The JSON-RPC around it is in [`crate::rpc`], the forced path in `forced`.
 
 use std::{
     collections::HashMap,
