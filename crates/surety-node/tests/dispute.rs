@@ -25,7 +25,7 @@ use async_trait::async_trait;
 use support::*;
 use surety_chain::{
     BlockId, ChainEvent, Error, Revert,
-    bindings::{IDisputes, Statement as ChainStatement},
+    bindings::{IDisputes, IService, Statement as ChainStatement},
 };
 use surety_machine::{PreimageOracle, State, verify_step};
 use surety_node::{
@@ -102,6 +102,10 @@ struct World {
     /// Who sent what, in order.
     sent: Vec<(Address, &'static str)>,
     methods: HashMap<[u8; 4], B256>,
+    /// Wei of every operator.
+    balance: U256,
+    /// Whether answers to requests made on-chain are taken, and how many were.
+    forced: Option<u64>,
 }
 
 /// A chain with one dispute on it.
@@ -119,6 +123,8 @@ impl GameChain {
             shown,
             sent: vec![],
             methods,
+            balance: U256::MAX,
+            forced: None,
         })))
     }
 
@@ -437,13 +443,24 @@ impl ChainClient for Account {
         Ok(CLOCK)
     }
     async fn responded(&self, _: Address, _: B256, _: Address) -> Result<bool, Error> {
-        Ok(true)
+        Ok(self.chain.0.lock().unwrap().forced != Some(0))
+    }
+    async fn balance(&self) -> Result<U256, Error> {
+        Ok(self.chain.0.lock().unwrap().balance)
     }
     async fn is_shown(&self, hash: B256, offset: u32) -> Result<bool, Error> {
         Ok(self.chain.0.lock().unwrap().shown.words.contains_key(&(hash.0, offset)))
     }
     async fn respond(&self, _: &Answer) -> Result<Receipt, Error> {
-        Err(Error::Local("no service".into()))
+        let mut w = self.chain.0.lock().unwrap();
+        let block = w.block;
+        let answers = w.forced.as_mut().ok_or_else(|| Error::Local("no service".into()))?;
+        *answers += 1;
+        Ok(Receipt {
+            hash: B256::ZERO,
+            gas: 0,
+            block,
+        })
     }
     async fn join(&self, s: &Statement, signed: &Signed, _: Address, _: &[ClaimDetail]) -> Result<Receipt, Error> {
         let detail = signed.detail(*s, &domain()).unwrap();
@@ -694,6 +711,47 @@ async fn a_lost_log_does_not_cost_the_match() {
     assert_eq!(s.chain.settled().await, HashSet::from([liar.address()]));
     h.stop().await;
     l.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_forced_path_leaves_a_reserve_for_disputes() {
+    let s = Setup::new();
+    {
+        let mut w = s.chain.0.lock().unwrap();
+        (w.balance, w.forced) = (U256::from(1), Some(0));
+        w.block += 1;
+        let request = IService::Request {
+            request: B256::repeat_byte(0x42),
+            requester: user().address(),
+            selector: selector("work").into(),
+            program: w.methods[&selector("work")],
+            input: data("work", &[7; 60]),
+            budget: 100_000,
+        };
+        let inner = alloy::primitives::Log {
+            address: service(),
+            data: request.encode_log_data(),
+        };
+        let log = Log {
+            inner,
+            block_number: Some(w.block),
+            block_timestamp: Some(w.now),
+            log_index: Some(0),
+            ..Log::default()
+        };
+        w.logs.push(log);
+    }
+    let node = start(&s.dir("node"), &s.chain, &key(1), None).await;
+    let answers = || s.chain.0.lock().unwrap().forced.unwrap();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(answers(), 0, "the account holds less than the reserve");
+    s.chain.0.lock().unwrap().balance = U256::from(10).pow(U256::from(18));
+    let begin = Instant::now();
+    while answers() == 0 {
+        assert!(begin.elapsed() < Duration::from_secs(30), "not answered");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    node.stop().await;
 }
 
 /// A feed that a bug of ours ends.
