@@ -47,9 +47,12 @@ const QUEUE: usize = 256;
 const COMPUTATIONS: usize = 2;
 /// Tasks under way to defend this node's own claims; more means something hangs.
 const MAX_TASKS: usize = 1_024;
-/// Tasks under way of each kind that helps others: runs of statements of others' disputes, and transactions to join,
-/// expire and settle. Strangers choose how many of these there are to do, so they have places of their own.
+/// Transactions under way to join, expire and settle. Strangers choose how many of these there are to do, so they have
+/// places of their own.
 const MAX_HELP: usize = 8;
+/// Runs of statements of others' disputes under way or waiting. They take turns in the order they were asked for, so
+/// that those which fail and are asked for again do not keep others waiting for ever.
+const MAX_RUNS: usize = 1_024;
 /// Runs of statements of others' disputes at a time.
 const HELPING_RUNS: usize = 1;
 /// Disputes whose head is compared with the chain's at a time.
@@ -406,7 +409,8 @@ impl PlayerDriver {
             tracing::error!(tasks, "too much under way; this will be asked for again");
             return;
         }
-        if kind != Kind::Defence && tasks >= MAX_HELP {
+        let places = if kind == Kind::Run { MAX_RUNS } else { MAX_HELP };
+        if kind != Kind::Defence && tasks >= places {
             tracing::debug!(
                 tasks,
                 effect = name(&effect),

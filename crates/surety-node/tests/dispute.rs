@@ -837,6 +837,8 @@ async fn p2_one_honest_node_joins_when_nobody_is_right_and_expires_the_silent() 
         .start()
         .await
         .unwrap();
+    // It is busy with others that it cannot answer.
+    s.chain.open_unanswerable(100);
     let liars = [key(2).address(), key(3).address()];
     s.chain
         .open(statement, &[false_claim(liars[0], 0x66), false_claim(liars[1], 0x77)]);
