@@ -2,9 +2,11 @@
 pragma solidity ^0.8.28;
 
 import {IDisputes} from "../src/interfaces/IDisputes.sol";
+import {ServiceParameters} from "../src/interfaces/IRegistry.sol";
 import {IService, Outcome} from "../src/interfaces/IService.sol";
 import {Results} from "../src/libraries/Results.sol";
 import {Explorer} from "../src/services/Explorer.sol";
+import {PlainService} from "../src/services/PlainService.sol";
 import {Signed, Statement} from "../src/types/Statement.sol";
 import {DisputeFixture, ToyService} from "./dispute/DisputeFixture.sol";
 
@@ -163,5 +165,36 @@ contract ServiceTest is DisputeFixture {
         assertEq(Explorer.receipt.selector, bytes4(keccak256("receipt(bytes32,uint256)")));
         vm.expectRevert(abi.encodeWithSelector(IService.NoProgram.selector, Explorer.receipt.selector));
         explorer.receipt(0, 0);
+    }
+
+    function test_plainService_hasTheRegisteredMethods() public {
+        PlainService plain = new PlainService(OWNER, disputes);
+        bytes4[] memory selectors = new bytes4[](1);
+        bytes32[] memory programs = new bytes32[](1);
+        (selectors[0], programs[0]) = (0x01020304, PROGRAM);
+        vm.prank(OWNER);
+        registry.registerService(address(plain), 0, selectors, programs, ServiceParameters(1, MAX_BUDGET, address(0)));
+        bytes memory data = hex"01020304aa";
+        vm.expectEmit(address(plain));
+        emit IService.Request(
+            keccak256(abi.encode(block.chainid, address(plain), uint256(0))),
+            user,
+            0x01020304,
+            PROGRAM,
+            data,
+            MAX_BUDGET
+        );
+        vm.prank(user);
+        (bool success, bytes memory answer) = address(plain).call(data);
+        assertTrue(success);
+        assertEq(answer.length, 0);
+        (success, answer) = address(plain).call(hex"01020305");
+        assertFalse(success);
+        assertEq(answer, abi.encodeWithSelector(IService.NoProgram.selector, bytes4(0x01020305)));
+        // No plain transfer of ether is a request.
+        vm.deal(user, 1);
+        vm.prank(user);
+        (success,) = address(plain).call{value: 1}(data);
+        assertFalse(success);
     }
 }

@@ -34,6 +34,7 @@ artifacts!(
     "Disputes",
     "Explorer",
     "Machine",
+    "PlainService",
     "Preimages",
     "Registry",
     "Service",

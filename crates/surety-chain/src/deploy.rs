@@ -166,6 +166,15 @@ pub async fn deploy_service(
     sender.deploy([code.as_ref(), &arguments].concat().into()).await
 }
 
+/// Deploys a service that answers for whatever methods are registered (`PlainService`).
+pub async fn deploy_plain_service(
+    sender: &Sender,
+    deployment: &Deployment,
+    owner: Address,
+) -> Result<(Address, Sent), Error> {
+    deploy_service(sender, deployment, &creation("PlainService", &[])?, owner).await
+}
+
 /// Deploys the example service `Explorer`.
 pub async fn deploy_explorer(
     sender: &Sender,

@@ -25,9 +25,9 @@ pub enum Severity {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The endpoint could not be reached, answered garbage, or refused for load.
-    #[error("the Ethereum endpoint {url} does not answer `{method}`: {cause}")]
+    #[error("the Ethereum endpoint {} does not answer `{method}`: {cause}", endpoint(.url))]
     Unreachable {
-        /// where it was asked
+        /// where it was asked; shown without path, query and password, which may be secret
         url: String,
         /// what it was asked
         method: &'static str,
@@ -145,6 +145,7 @@ impl Error {
         to: Option<Address>,
         error: RpcError<TransportErrorKind>,
     ) -> Self {
+        let shown = endpoint(url);
         match error {
             RpcError::ErrorResp(payload) => {
                 let message = payload.message.to_string();
@@ -164,7 +165,7 @@ impl Error {
                 }
                 if payload.is_retry_err() {
                     return Self::Unreachable {
-                        url: url.to_owned(),
+                        url: shown,
                         method,
                         cause: message,
                     };
@@ -176,11 +177,35 @@ impl Error {
                 }
             }
             other => Self::Unreachable {
-                url: url.to_owned(),
+                cause: hide(innermost(&other), url, &shown),
+                url: shown,
                 method,
-                cause: innermost(&other),
             },
         }
+    }
+}
+
+/// Scheme, host and port of a URL. The rest of an endpoint's URL is often a key, and neither logs nor strangers are to
+/// have it.
+pub fn endpoint(url: &str) -> String {
+    use alloy::transports::http::reqwest::Url;
+    match Url::parse(url) {
+        Ok(url) => {
+            let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+            format!("{}://{}{port}", url.scheme(), url.host_str().unwrap_or_default())
+        }
+        Err(_) => "(not a URL)".to_owned(),
+    }
+}
+
+/// Libraries put the URL into their errors.
+fn hide(words: String, url: &str, shown: &str) -> String {
+    use alloy::transports::http::reqwest::Url;
+    let words = words.replace(url, shown);
+    match Url::parse(url) {
+        // As the library writes it, which differs in small things.
+        Ok(normal) => words.replace(normal.as_str(), shown),
+        Err(_) => words,
     }
 }
 
@@ -265,5 +290,23 @@ impl fmt::Display for Revert {
             f.write_str(&crate::show::value(value))?;
         }
         f.write_str(")")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_endpoint_is_shown_without_its_secrets() {
+        let url = "https://user:pass@L1.example:8545/v3/secret?key=secret";
+        assert_eq!(endpoint(url), "https://l1.example:8545");
+        assert_eq!(endpoint("http://127.0.0.1:8545"), "http://127.0.0.1:8545");
+        assert_eq!(endpoint("secret"), "(not a URL)");
+        let cause = RpcError::Transport(TransportErrorKind::Custom(
+            "error sending request for url (https://user:pass@l1.example:8545/v3/secret?key=secret)".into(),
+        ));
+        let error = Error::from_rpc(url, "eth_call", None, cause);
+        assert!(!format!("{error} {error:?}").contains("secret"), "{error:?}");
     }
 }

@@ -18,7 +18,7 @@ pub use actions::{Actions, ServiceRegistration};
 pub use alloy;
 pub use contracts::{Contracts, DisputeInfo, OperatorInfo, ServiceInfo};
 pub use deployment::Deployment;
-pub use error::{Error, Revert, Severity};
+pub use error::{Error, Revert, Severity, endpoint};
 pub use events::{BlockId, ChainEvent, Cursor, EventConfig, EventSource};
 pub use rpc::{Rpc, RpcConfig};
 pub use sender::{Call, Sender, SenderConfig, Sent};

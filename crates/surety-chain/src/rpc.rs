@@ -51,7 +51,9 @@ pub struct Rpc {
 
 impl std::fmt::Debug for Rpc {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Rpc").field("url", &self.url).finish_non_exhaustive()
+        f.debug_struct("Rpc")
+            .field("url", &crate::error::endpoint(&self.url))
+            .finish_non_exhaustive()
     }
 }
 

@@ -42,6 +42,8 @@ pub struct SenderConfig {
     pub gas_percent: u64,
     /// Most the sender will ever pay for a unit of gas, in wei.
     pub max_fee_per_gas: u128,
+    /// Most of it that goes to whoever builds the block, in wei: an endpoint that suggests more is not believed.
+    pub max_priority_fee_per_gas: u128,
 }
 
 impl Default for SenderConfig {
@@ -53,7 +55,15 @@ impl Default for SenderConfig {
             gas_percent: 115,
             // 1,000 gwei: twice the highest daily average Ethereum has seen.
             max_fee_per_gas: 1_000_000_000_000,
+            max_priority_fee_per_gas: 20_000_000_000,
         }
+    }
+}
+
+impl SenderConfig {
+    /// A priority fee within the bounds. It is a part of the whole fee, so never above that.
+    fn priority(&self, fee: u128) -> u128 {
+        fee.min(self.max_priority_fee_per_gas).min(self.max_fee_per_gas)
     }
 }
 
@@ -224,7 +234,7 @@ impl Sender {
             nonce,
             gas_limit,
             max_fee_per_gas: fees.max_fee_per_gas.min(self.config.max_fee_per_gas),
-            max_priority_fee_per_gas: fees.max_priority_fee_per_gas.min(self.config.max_fee_per_gas),
+            max_priority_fee_per_gas: self.config.priority(fees.max_priority_fee_per_gas),
             to: call.to.map_or(TxKind::Create, TxKind::Call),
             value,
             access_list: AccessList::default(),
@@ -262,13 +272,9 @@ impl Sender {
             }
             if version_since.elapsed() >= self.config.replace_after {
                 // Nodes ask for at least 10 % more to replace a transaction; 25 % gets there in fewer steps.
-                let more = |fee: u128| {
-                    fee.saturating_add(fee / 4)
-                        .saturating_add(1)
-                        .min(self.config.max_fee_per_gas)
-                };
-                transaction.max_fee_per_gas = more(transaction.max_fee_per_gas);
-                transaction.max_priority_fee_per_gas = more(transaction.max_priority_fee_per_gas);
+                let more = |fee: u128| fee.saturating_add(fee / 4).saturating_add(1);
+                transaction.max_fee_per_gas = more(transaction.max_fee_per_gas).min(self.config.max_fee_per_gas);
+                transaction.max_priority_fee_per_gas = self.config.priority(more(transaction.max_priority_fee_per_gas));
                 let version = self.sign(&transaction)?;
                 if versions.iter().all(|v| v.hash != version.hash) {
                     tracing::info!(
@@ -388,5 +394,20 @@ impl Sender {
             block: receipt.block_number.unwrap_or_default(),
             receipt,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_priority_fee_is_bounded() {
+        let gwei = 1_000_000_000;
+        let mut config = SenderConfig::default();
+        assert_eq!(config.priority(2 * gwei), 2 * gwei);
+        assert_eq!(config.priority(900 * gwei), 20 * gwei);
+        config.max_fee_per_gas = gwei;
+        assert_eq!(config.priority(2 * gwei), gwei);
     }
 }

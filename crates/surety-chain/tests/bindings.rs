@@ -90,6 +90,7 @@ contract!(
         IStaking::BondWithdrawn,
         IStaking::RewardWithdrawn,
         IStaking::Slashed,
+        IStaking::Burnt,
         IStaking::Rewarded,
         IStaking::Credited,
         IStaking::Withdrawn
@@ -173,6 +174,7 @@ fn return_types() {
     returns::<IStaking::isBondedCall>("Staking");
     returns::<IStaking::operatorsOfCall>("Staking");
     returns::<IStaking::creditOfCall>("Staking");
+    returns::<IStaking::burntCall>("Staking");
     returns::<IDisputes::getCall>("Disputes");
     returns::<IDisputes::operatorAtCall>("Disputes");
     returns::<IDisputes::signerOfCall>("Disputes");

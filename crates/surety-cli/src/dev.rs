@@ -21,7 +21,7 @@ use surety_chain::{
 use surety_machine::Program;
 use surety_node::{
     Config, Node, NodeHandle,
-    config::{ChainConfig, Limits, OperatorConfig, PlayerConfig, PreimageConfig, ServiceConfig},
+    config::{ChainConfig, ForcedConfig, Limits, OperatorConfig, PlayerConfig, PreimageConfig, ServiceConfig},
 };
 
 use crate::{
@@ -311,6 +311,7 @@ async fn operator(
         },
         limits: Limits::default(),
         player: PlayerConfig::default(),
+        forced: ForcedConfig::default(),
         metrics: None,
     };
     let path = home.join("node.toml");

@@ -224,3 +224,42 @@ fn pitfall_05_overflow_into_code_and_unknown_calls() {
         assert_traps(&mut support::machine(&[ECALL], &[(A7, number)]), TrapCause::Syscall);
     }
 }
+
+/// Engines that agree at the end and not on the way: a run cut at any step, in the middle of a copy, before and after a
+/// trap in straight-line code, is the run of single steps that the verifier checks.
+#[test]
+fn pitfall_06_a_run_cut_anywhere_is_the_same_run() {
+    let mut preimages = preimages();
+    let data: Vec<u8> = (0..100).collect();
+    let hash = preimages.insert(&data);
+    let code = [
+        word(Op::Addi, 5, 0, 0, 7),
+        ECALL,
+        word(Op::Mul, 5, 5, 5, 0),
+        word(Op::Sw, 0, 6, 5, 0),
+        word(Op::Addi, 28, 28, 0, -1),
+        word(Op::Bne, 0, 28, 0, -8),
+        word(Op::Sw, 0, 7, 5, 0),
+        word(Op::Addi, 5, 5, 0, 1),
+    ];
+    let mut registers = read_arguments(&hash, DATA + 5, 0, 100);
+    registers.extend([(6, DATA + 200), (7, u32::MAX - 3), (28, 3)]);
+    let mut stepped = machine(&code, &registers);
+    let mut roots = vec![stepped.state_root()];
+    while stepped.status() == Status::Running {
+        checked_step(&mut stepped, &mut preimages).unwrap();
+        roots.push(stepped.state_root());
+    }
+    assert_eq!(stepped.outcome().trap(), Some(TrapCause::StoreRange));
+    // 1 + 4 pieces of the copy + 1 + 3 rounds of 3 + the trap.
+    assert_eq!(roots.len(), 1 + 16);
+    let last = *roots.last().unwrap();
+    roots.extend([last; 3]);
+    for (steps, root) in (0_u64..).zip(&roots) {
+        let mut cut = machine(&code, &registers);
+        cut.run(steps, &mut preimages).unwrap();
+        assert_eq!(cut.state_root(), *root, "cut at step {steps}");
+        cut.run(1_000, &mut preimages).unwrap();
+        assert_eq!(cut.state_root(), last, "cut at step {steps}, then run to the end");
+    }
+}

@@ -1,6 +1,6 @@
 //! What the node wants of the L1, as a trait, and its implementation over `surety-chain`.
 
-use alloy::primitives::{Address, B256, Bytes};
+use alloy::primitives::{Address, B256, Bytes, U256};
 use async_trait::async_trait;
 use surety_chain::{
     Actions, Contracts, Deployment, Error, Rpc, Sender,
@@ -35,6 +35,10 @@ pub trait ChainClient: Send + Sync {
     async fn clock(&self) -> Result<u64, Error>;
     /// Whether an operator's response to a forced request is posted.
     async fn responded(&self, service: Address, request: B256, operator: Address) -> Result<bool, Error>;
+    /// Wei in the operator's account. As good as any amount where there is no gas to pay.
+    async fn balance(&self) -> Result<U256, Error> {
+        Ok(U256::MAX)
+    }
 
     /// Whether a part of a preimage has been shown to the `Preimages` contract.
     async fn is_shown(&self, hash: B256, offset: u32) -> Result<bool, Error>;
@@ -130,6 +134,11 @@ impl ChainClient for EthereumChain {
             .rpc()
             .call(service, IService::respondedCall { request, operator })
             .await
+    }
+
+    async fn balance(&self) -> Result<U256, Error> {
+        let account = self.actions.sender().account();
+        self.contracts.rpc().balance(account).await
     }
 
     async fn is_shown(&self, hash: B256, offset: u32) -> Result<bool, Error> {

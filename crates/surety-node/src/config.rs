@@ -71,6 +71,9 @@ pub struct Config {
     /// The dispute player.
     #[serde(default)]
     pub player: PlayerConfig,
+    /// Requests made on-chain.
+    #[serde(default)]
+    pub forced: ForcedConfig,
     /// Prometheus endpoint; absent: none.
     #[serde(default)]
     pub metrics: Option<MetricsConfig>,
@@ -242,7 +245,7 @@ pub struct PlayerConfig {
     pub resend_seconds: u64,
     /// Seconds to leave to others what others are paid or bound to do.
     pub grace_seconds: u64,
-    /// Bytes of machine checkpoints kept per dispute, about; at least two checkpoints are.
+    /// Bytes of machine checkpoints kept, about, over all disputes; at least two checkpoints of the one played last are.
     pub checkpoint_bytes: u64,
 }
 
@@ -256,6 +259,41 @@ impl Default for PlayerConfig {
             resend_seconds: 30,
             grace_seconds: 15,
             checkpoint_bytes: 4 << 30,
+        }
+    }
+}
+
+impl PlayerConfig {
+    /// These settings with pauses that suit a deployment's clock, in seconds: what is done again is done again often
+    /// enough within what a party has in a match.
+    #[must_use]
+    pub fn fitted(&self, clock: u64) -> Self {
+        let mut fitted = self.clone();
+        if self.resend_seconds.saturating_add(self.max_backoff_seconds) > clock / 4 {
+            let most = (clock / 8).max(1);
+            fitted.resend_seconds = self.resend_seconds.min(most);
+            fitted.max_backoff_seconds = self.max_backoff_seconds.min(most);
+        }
+        fitted
+    }
+}
+
+/// Requests made on-chain.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ForcedConfig {
+    /// Answer them. Off: nothing is posted, and whoever the service obliges to answer may be punished for it.
+    pub enabled: bool,
+    /// Wei the operator's account keeps for moves in disputes: with less, no answer is posted.
+    pub reserve_wei: u64,
+}
+
+impl Default for ForcedConfig {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            // 0.05 ether.
+            reserve_wei: 50_000_000_000_000_000,
         }
     }
 }
@@ -325,7 +363,7 @@ impl Config {
     pub fn check(&self) -> Result<(), ConfigError> {
         let l = &self.limits;
         let p = &self.preimages;
-        let rows: [(&str, u64, u64, u64); 23] = [
+        let rows: [(&str, u64, u64, u64); 24] = [
             ("chain.poll_ms", self.chain.poll_ms, 100, 60_000),
             ("preimages.timeout_ms", p.timeout_ms, 100, 60_000),
             ("preimages.max_answer_bytes", p.max_answer_bytes, 1 << 20, 1 << 30),
@@ -350,6 +388,7 @@ impl Config {
             ("player.resend_seconds", self.player.resend_seconds, 1, 86_400),
             ("player.grace_seconds", self.player.grace_seconds, 0, 86_400),
             ("player.checkpoint_bytes", self.player.checkpoint_bytes, 0, 1 << 40),
+            ("forced.reserve_wei", self.forced.reserve_wei, 0, i64::MAX as u64),
         ];
         for (key, found, low, high) in rows {
             if !(low..=high).contains(&found) {
@@ -401,6 +440,7 @@ mod tests {
         let c = Config::parse(EXAMPLE).expect("the example must parse");
         assert_eq!(c.limits, Limits::default());
         assert_eq!(c.player, PlayerConfig::default());
+        assert_eq!(c.forced, ForcedConfig::default());
         let d = PreimageConfig::default();
         assert_eq!(
             (
@@ -412,6 +452,17 @@ mod tests {
             (d.timeout_ms, d.max_answer_bytes, d.cache_bytes, d.max_indexed)
         );
         assert_eq!(Config::parse(&c.to_toml().expect("writes")).expect("reads"), c);
+    }
+
+    #[test]
+    fn pauses_suit_the_clock() {
+        let of = |c: PlayerConfig| (c.resend_seconds, c.max_backoff_seconds);
+        let player = PlayerConfig::default();
+        assert_eq!(of(player.fitted(259_200)), (30, 30));
+        assert_eq!(of(player.fitted(240)), (30, 30));
+        assert_eq!(of(player.fitted(120)), (15, 15));
+        assert_eq!(of(player.fitted(8)), (1, 1));
+        assert_eq!(of(player.fitted(0)), (1, 1));
     }
 
     #[test]

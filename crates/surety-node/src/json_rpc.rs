@@ -51,39 +51,43 @@ pub enum CallError {
 pub struct JsonRpc {
     client: reqwest::Client,
     url: String,
+    /// The URL without what may be secret in it, for errors and logs.
+    shown: String,
     max_bytes: u64,
 }
 
 impl JsonRpc {
     /// An endpoint, asked with `timeout` per call and answers of at most `max_bytes`.
     pub fn new(url: &str, timeout: Duration, max_bytes: u64) -> Result<Self, CallError> {
+        let shown = surety_chain::endpoint(url);
         let client = reqwest::Client::builder()
             .timeout(timeout)
             .connect_timeout(timeout.min(Duration::from_secs(5)))
             // A redirect could point this node at its own network.
             .redirect(reqwest::redirect::Policy::none())
             .build()
-            .map_err(|e| CallError::Transport { url: url.into(), message: e.to_string() })?;
+            .map_err(|e| CallError::Transport { url: shown.clone(), message: e.without_url().to_string() })?;
         Ok(Self {
             client,
             url: url.into(),
+            shown,
             max_bytes,
         })
     }
 
-    /// The endpoint's URL.
-    pub fn url(&self) -> &str {
-        &self.url
+    /// Scheme, host and port of the endpoint.
+    pub fn name(&self) -> &str {
+        &self.shown
     }
 
     /// Calls `method`.
     pub async fn call<T: DeserializeOwned>(&self, method: &str, params: Value) -> Result<T, CallError> {
         let transport = |e: reqwest::Error| CallError::Transport {
-            url: self.url.clone(),
-            message: e.to_string(),
+            url: self.shown.clone(),
+            message: e.without_url().to_string(),
         };
         let malformed = |message: String| CallError::Malformed {
-            url: self.url.clone(),
+            url: self.shown.clone(),
             method: method.into(),
             message,
         };
@@ -98,7 +102,7 @@ impl JsonRpc {
         while let Some(chunk) = response.chunk().await.map_err(transport)? {
             if (bytes.len() as u64).saturating_add(chunk.len() as u64) > self.max_bytes {
                 return Err(CallError::TooLong {
-                    url: self.url.clone(),
+                    url: self.shown.clone(),
                     max: self.max_bytes,
                 });
             }
@@ -120,7 +124,7 @@ impl JsonRpc {
                 .take(200)
                 .collect();
             return Err(CallError::Refused {
-                url: self.url.clone(),
+                url: self.shown.clone(),
                 method: method.into(),
                 message,
             });

@@ -6,7 +6,7 @@
 //! let config = surety_node::Config::load("node.toml".as_ref())?;
 //! let node = surety_node::Node::start(config).await?;
 //! println!("{:?}", node.endpoints());
-//! node.run_until_signal().await;
+//! node.run_until_signal().await?;
 //! # Ok(()) }
 //! ```
 //!

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use alloy::{primitives::Address, signers::local::PrivateKeySigner};
-use surety_chain::{Deployment, Rpc, Sender, SenderConfig};
+use surety_chain::{Deployment, Rpc, Sender, SenderConfig, bindings::IDisputes};
 use surety_primitives::Domain;
 use tokio::{runtime::Handle, sync::watch, task::JoinHandle};
 
@@ -293,8 +293,18 @@ impl NodeBuilder {
             Some(wrap) => wrap(honest),
             None => honest,
         };
+        let player = config.player.fitted(chain.clock);
+        if player != config.player {
+            tracing::warn!(
+                clock = chain.clock,
+                resend_seconds = player.resend_seconds,
+                max_backoff_seconds = player.max_backoff_seconds,
+                "player.resend_seconds and player.max_backoff_seconds are too long for the clock of this deployment; \
+                 using shorter ones"
+            );
+        }
         let (stop, stopped) = watch::channel(false);
-        let max_pause = Duration::from_secs(config.player.max_backoff_seconds);
+        let max_pause = Duration::from_secs(player.max_backoff_seconds);
         let watcher = chain.feed.map(|feed| {
             let tools = Tools {
                 chain: chain.client.clone(),
@@ -306,7 +316,7 @@ impl NodeBuilder {
                 signer: signer.clone(),
                 domain,
                 services: config.services.iter().map(|s| s.address).collect(),
-                config: config.player.clone(),
+                config: player,
                 limits: config.limits.clone(),
                 metrics: metrics.clone(),
                 runtime,
@@ -318,9 +328,9 @@ impl NodeBuilder {
                 forced: Forced::new(
                     &providers,
                     chain.client.clone(),
-                    store.clone(),
                     metrics.clone(),
                     max_pause,
+                    &config.forced,
                 ),
                 store: store.clone(),
                 metrics: metrics.clone(),
@@ -347,13 +357,17 @@ async fn connect(config: &Config, signer: &PrivateKeySigner) -> Result<ChainPart
     let deployment = Deployment::load(&config.chain.deployment)?;
     let rpc = Rpc::new(&config.chain.rpc)?;
     deployment.check(&rpc).await?;
+    let clock = u64::from(rpc.call(deployment.disputes, IDisputes::clockCall {}).await?);
+    // One transaction that is stuck keeps the others waiting; it must not take a match's clock with it.
+    let give_up_after = TRANSACTION_TIME.min(Duration::from_secs(clock) / 4);
+    let defaults = SenderConfig::default();
     let sender_config = SenderConfig {
-        give_up_after: TRANSACTION_TIME,
-        ..SenderConfig::default()
+        give_up_after,
+        replace_after: defaults.replace_after.min(give_up_after / 3),
+        ..defaults
     };
     let sender = Sender::with_config(rpc.clone(), signer.clone(), sender_config).await?;
     let client = EthereumChain::new(rpc.clone(), sender, deployment.clone());
-    let clock = client.clock().await?;
     let addresses = std::iter::once(deployment.disputes)
         .chain(config.services.iter().map(|s| s.address))
         .collect();
@@ -435,11 +449,35 @@ impl NodeHandle {
         tracing::info!("stopped");
     }
 
-    /// Waits for SIGINT or SIGTERM, then stops.
-    pub async fn run_until_signal(self) {
-        wait_for_signal().await;
+    /// Waits for SIGINT or SIGTERM, then stops. Stops with an error when the chain is not followed any more: a node that
+    /// answers but does not defend its answers is in danger.
+    pub async fn run_until_signal(mut self) -> Result<(), NodeError> {
+        let watcher = self.watcher.as_mut();
+        let ended = async {
+            match watcher {
+                Some(watcher) => watcher.await,
+                None => std::future::pending().await,
+            }
+        };
+        let ended = tokio::select! {
+            () = wait_for_signal() => None,
+            ended = ended => Some(ended),
+        };
+        if ended.is_some() {
+            self.watcher = None;
+        }
         tracing::info!("stopping");
         self.stop().await;
+        let cause = match ended {
+            None => return Ok(()),
+            Some(Ok(())) => std::io::Error::other("it returned"),
+            Some(Err(error)) => std::io::Error::other(error),
+        };
+        tracing::error!(%cause, "the chain watcher ended by itself");
+        Err(NodeError::System {
+            what: "the chain watcher ended by itself".into(),
+            source: cause,
+        })
     }
 }
 

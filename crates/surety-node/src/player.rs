@@ -8,13 +8,16 @@
 use std::{
     collections::HashMap,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use alloy::{primitives::Address, signers::SignerSync};
+use alloy::{
+    primitives::{Address, B256},
+    signers::SignerSync,
+};
 use surety_chain::{Error, Severity};
 use surety_primitives::{
     ClaimDetail, CompactSignature, DisputeId, Domain, Outcome, Response, ResultHash, Signed, Statement, Status,
@@ -22,7 +25,7 @@ use surety_primitives::{
 use surety_protocol::dispute::{Effect, Event, Input, Player, Policy};
 use tokio::{
     runtime::Handle,
-    sync::{Semaphore, mpsc},
+    sync::{Semaphore, SemaphorePermit, mpsc},
     task::JoinHandle,
 };
 
@@ -35,15 +38,27 @@ use crate::{
     programs::Programs,
     provider::new_answer,
     store::Store,
-    trace::{Tracer, preimage},
+    trace::{Tracer, preimage, preimage_until},
 };
 
 /// Results that tasks have for the player, waiting.
 const QUEUE: usize = 256;
-/// Computations at a time, over all disputes.
+/// Computations at a time for disputes that this node defends itself in.
 const COMPUTATIONS: usize = 2;
-/// Tasks under way per dispute; more means something hangs.
-const MAX_TASKS: usize = 64;
+/// Tasks under way to defend this node's own claims; more means something hangs.
+const MAX_TASKS: usize = 1_024;
+/// Transactions under way to join, expire and settle. Strangers choose how many of these there are to do, so they have
+/// places of their own.
+const MAX_HELP: usize = 8;
+/// Runs of statements of others' disputes under way or waiting. They take turns in the order they were asked for, so
+/// that those which fail and are asked for again do not keep others waiting for ever.
+const MAX_RUNS: usize = 1_024;
+/// Runs of statements of others' disputes at a time.
+const HELPING_RUNS: usize = 1;
+/// Disputes whose head is compared with the chain's at a time.
+const MAX_AUDITS: usize = 16;
+/// Longest wait between two readings of the chain from the start of a dispute, when events do not fit together.
+const REPLAY_PAUSE: Duration = Duration::from_secs(10);
 
 /// What the driver works with.
 #[derive(Clone)]
@@ -91,11 +106,94 @@ pub(crate) struct PlayerDriver {
     player: Player,
     results: mpsc::Receiver<Input>,
     sender: mpsc::Sender<Input>,
-    tasks: Vec<(Effect, JoinHandle<()>)>,
-    computing: Arc<Semaphore>,
-    stopping: Arc<AtomicBool>,
+    tasks: Vec<Task>,
+    permits: Permits,
     replay: bool,
+    replayed: Option<Instant>,
     statements: HashMap<DisputeId, Statement>,
+    /// Matches that this operator plays, as the events tell of them.
+    matches: HashMap<DisputeId, Match>,
+    audits: Vec<JoinHandle<()>>,
+    /// Heads that the chain was found to have moved on from.
+    behind: Behind,
+}
+
+/// Disputes, and the head that is known of each but is no longer the chain's.
+type Behind = Arc<Mutex<Vec<(DisputeId, B256)>>>;
+
+/// Something under way.
+struct Task {
+    effect: Effect,
+    handle: JoinHandle<()>,
+    cancelled: Arc<AtomicBool>,
+}
+
+impl Task {
+    fn cancel(&self) {
+        self.cancelled.store(true, Ordering::Relaxed);
+        self.handle.abort();
+    }
+}
+
+/// Places for what must not be done too often at a time.
+#[derive(Clone)]
+struct Permits {
+    /// Computations to defend oneself.
+    computing: Arc<Semaphore>,
+    /// Runs of others' statements.
+    runs: Arc<Semaphore>,
+    /// Transactions that help others: one at a time, for a move of our own may wait behind it.
+    help: Arc<Semaphore>,
+}
+
+/// What is known of a dispute this operator has a claim in.
+#[derive(Default)]
+struct Match {
+    own: Option<u8>,
+    parties: Option<(u8, u8)>,
+    head: B256,
+    /// When the head was last compared with the chain's, in the chain's time.
+    audited: u64,
+    /// Whether it was found to differ then.
+    differed: bool,
+}
+
+impl Match {
+    fn is_played(&self) -> bool {
+        self.own
+            .is_some_and(|own| self.parties.is_some_and(|(a, b)| own == a || own == b))
+    }
+}
+
+/// To which places an effect belongs.
+#[derive(PartialEq, Eq)]
+enum Kind {
+    Defence,
+    Run,
+    Help,
+}
+
+fn kind(effect: &Effect) -> Kind {
+    match effect {
+        Effect::NeedResult { .. } => Kind::Run,
+        Effect::SendJoin { .. } | Effect::SendExpire { .. } | Effect::SendSettle { .. } => Kind::Help,
+        _ => Kind::Defence,
+    }
+}
+
+fn dispute_of(effect: &Effect) -> DisputeId {
+    match effect {
+        Effect::NeedResult { dispute, .. }
+        | Effect::NeedValues { dispute, .. }
+        | Effect::NeedWitness { dispute, .. }
+        | Effect::ShowPreimage { dispute, .. }
+        | Effect::SendJoin { dispute, .. }
+        | Effect::SendDissect { dispute, .. }
+        | Effect::SendStep { dispute, .. }
+        | Effect::SendExpire { dispute }
+        | Effect::SendSettle { dispute, .. }
+        | Effect::Replay { dispute } => *dispute,
+    }
 }
 
 impl std::fmt::Debug for PlayerDriver {
@@ -122,10 +220,17 @@ impl PlayerDriver {
             results,
             sender,
             tasks: vec![],
-            computing: Arc::new(Semaphore::new(COMPUTATIONS)),
-            stopping: Arc::new(AtomicBool::new(false)),
+            permits: Permits {
+                computing: Arc::new(Semaphore::new(COMPUTATIONS)),
+                runs: Arc::new(Semaphore::new(HELPING_RUNS)),
+                help: Arc::new(Semaphore::new(1)),
+            },
             replay: false,
+            replayed: None,
             statements: HashMap::new(),
+            matches: HashMap::new(),
+            audits: vec![],
+            behind: Behind::default(),
         }
     }
 
@@ -148,11 +253,107 @@ impl PlayerDriver {
             } => Some(*dispute),
             _ => None,
         };
+        self.follow(&input);
+        if let Some(dispute) = settled {
+            for task in self.tasks.iter().filter(|task| dispute_of(&task.effect) == dispute) {
+                task.cancel();
+            }
+        }
+        let time = match &input {
+            Input::Tick(time) => Some(*time),
+            _ => None,
+        };
         for effect in self.player.handle(input) {
             self.start(effect);
         }
+        if let Some(time) = time {
+            self.audit(time);
+        }
         if let Some(dispute) = settled {
             self.statements.remove(&dispute);
+        }
+    }
+
+    /// Notes the heads of the matches this operator plays.
+    fn follow(&mut self, input: &Input) {
+        let (dispute, event) = match input {
+            Input::Event { dispute, event, .. } => (*dispute, event),
+            Input::Reset => return self.matches.clear(),
+            _ => return,
+        };
+        match event {
+            Event::Claimed { index, detail } if detail.operator == self.operator() => {
+                self.matches.entry(dispute).or_default().own = Some(*index);
+            }
+            Event::MatchStarted { a, b, head, .. } => {
+                if let Some(known) = self.matches.get_mut(&dispute) {
+                    known.parties = Some((*a, *b));
+                    known.head = *head;
+                    known.differed = false;
+                }
+            }
+            Event::Dissected { head, .. } => {
+                if let Some(known) = self.matches.get_mut(&dispute) {
+                    known.head = *head;
+                    known.differed = false;
+                }
+            }
+            Event::Eliminated { index, .. } => {
+                if let Some(known) = self.matches.get_mut(&dispute)
+                    && known.parties.is_some_and(|(a, b)| *index == a || *index == b)
+                {
+                    known.parties = None;
+                }
+            }
+            Event::Opened { .. } | Event::Settled { .. } => {
+                self.matches.remove(&dispute);
+            }
+            _ => {}
+        }
+    }
+
+    /// Compares the heads of the matches this operator plays with the chain's, now and then: a log that an endpoint
+    /// lost must not cost the clock. A head that differs twice is no mere delay; then all events are read again.
+    fn audit(&mut self, now: u64) {
+        let every = self.tools.config.resend_seconds;
+        let found = self
+            .behind
+            .lock()
+            .map(|mut b| std::mem::take(&mut *b))
+            .unwrap_or_default();
+        for (dispute, head) in found {
+            let Some(known) = self
+                .matches
+                .get_mut(&dispute)
+                .filter(|m| m.is_played() && m.head == head)
+            else {
+                continue;
+            };
+            if std::mem::replace(&mut known.differed, true) {
+                tracing::warn!(%dispute, "the chain is at another move than the events tell; reading them again");
+                known.differed = false;
+                self.replay = true;
+            }
+        }
+        self.audits.retain(|task| !task.is_finished());
+        for (dispute, known) in self.matches.iter_mut().filter(|(_, m)| m.is_played()) {
+            if now.saturating_sub(known.audited) < every || self.audits.len() >= MAX_AUDITS {
+                continue;
+            }
+            // The first look is for the time after the first pause.
+            if std::mem::replace(&mut known.audited, now) == 0 {
+                continue;
+            }
+            let (chain, behind) = (self.tools.chain.clone(), self.behind.clone());
+            let (dispute, head) = (*dispute, known.head);
+            self.audits.push(tokio::spawn(async move {
+                if let Ok(view) = chain.dispute(dispute).await
+                    && !view.is_some_and(|view| view.matchRunning && view.head == head)
+                    && let Ok(mut behind) = behind.lock()
+                {
+                    behind.push((dispute, head));
+                }
+            }));
         }
     }
 
@@ -166,41 +367,64 @@ impl PlayerDriver {
         self.tools.signer.address()
     }
 
-    /// Whether the player asked for all events again; asking resets it.
+    /// Whether all events are to be read again; asking resets it. Not more often than every few seconds, however
+    /// little they fit together.
     pub(crate) fn take_replay(&mut self) -> bool {
-        std::mem::take(&mut self.replay)
+        let pause = REPLAY_PAUSE.min(Duration::from_secs(self.tools.config.resend_seconds));
+        if !self.replay || self.replayed.is_some_and(|at| at.elapsed() < pause) {
+            return false;
+        }
+        self.replay = false;
+        self.replayed = Some(Instant::now());
+        true
     }
 
     /// Gives up what is computed; transactions that were sent stay sent.
     pub(crate) fn stop(&mut self) {
-        self.stopping.store(true, Ordering::Relaxed);
-        for (_, task) in self.tasks.drain(..) {
-            task.abort();
+        for task in self.tasks.drain(..) {
+            task.cancel();
+        }
+        for audit in self.audits.drain(..) {
+            audit.abort();
         }
     }
 
     fn start(&mut self, effect: Effect) {
-        self.tasks.retain(|(_, task)| !task.is_finished());
+        self.tasks.retain(|task| !task.handle.is_finished());
         if let Effect::Replay { dispute } = effect {
             tracing::warn!(%dispute, "events do not fit together; reading them again");
             self.replay = true;
             return;
         }
-        if !self.wanted(&effect) || self.tasks.iter().any(|(running, _)| *running == effect) {
+        if !self.wanted(&effect) || self.is_under_way(&effect) {
             return;
         }
-        if self.tasks.len() >= MAX_TASKS {
-            tracing::error!(
-                tasks = self.tasks.len(),
-                "too much under way; this will be asked for again"
+        let kind = kind(&effect);
+        let tasks = self
+            .tasks
+            .iter()
+            .filter(|task| self::kind(&task.effect) == kind)
+            .count();
+        if kind == Kind::Defence && tasks >= MAX_TASKS {
+            tracing::error!(tasks, "too much under way; this will be asked for again");
+            return;
+        }
+        let places = if kind == Kind::Run { MAX_RUNS } else { MAX_HELP };
+        if kind != Kind::Defence && tasks >= places {
+            tracing::debug!(
+                tasks,
+                effect = name(&effect),
+                "helping others enough; this will be asked for again"
             );
             return;
         }
+        let cancelled = Arc::new(AtomicBool::new(false));
         let work = Work {
             tools: self.tools.clone(),
             results: self.sender.clone(),
-            computing: self.computing.clone(),
-            stop: Stop::on(self.stopping.clone()),
+            permits: self.permits.clone(),
+            stop: Stop::on(cancelled.clone()),
+            cancelled: cancelled.clone(),
             statement: match &effect {
                 Effect::NeedValues { dispute, .. } | Effect::NeedWitness { dispute, .. } => {
                     self.statements.get(dispute).copied()
@@ -208,8 +432,18 @@ impl PlayerDriver {
                 _ => None,
             },
         };
-        let task = tokio::spawn(work.carry_out(effect.clone()));
-        self.tasks.push((effect, task));
+        let handle = tokio::spawn(work.carry_out(effect.clone()));
+        self.tasks.push(Task {
+            effect,
+            handle,
+            cancelled,
+        });
+    }
+
+    fn is_under_way(&self, effect: &Effect) -> bool {
+        self.tasks
+            .iter()
+            .any(|task| task.effect == *effect && !task.cancelled.load(Ordering::Relaxed))
     }
 
     /// What the operator lets the player do.
@@ -235,8 +469,9 @@ impl Drop for PlayerDriver {
 struct Work {
     tools: Tools,
     results: mpsc::Sender<Input>,
-    computing: Arc<Semaphore>,
+    permits: Permits,
     stop: Stop,
+    cancelled: Arc<AtomicBool>,
     /// What a question about the trace is about.
     statement: Option<Statement>,
 }
@@ -278,6 +513,11 @@ impl Work {
                     if !failure.is_temporary() {
                         // A refusal mostly means that somebody was first, and the events will tell.
                         tracing::warn!(%failure, effect = name, "not done");
+                        return;
+                    }
+                    // Strangers choose what is asked here. The player asks again as long as one can join.
+                    if kind(&effect) == Kind::Run {
+                        tracing::info!(%failure, effect = name, "not done now");
                         return;
                     }
                     tracing::warn!(%failure, effect = name, pause = pause.as_secs(), "failed; trying again");
@@ -346,6 +586,7 @@ impl Work {
                 claims,
                 result,
             } => {
+                let _turn = self.turn().await?;
                 self.join(*dispute, statement, *opener, claims, *result).await?;
             }
             Effect::SendDissect {
@@ -379,6 +620,7 @@ impl Work {
                 }
             }
             Effect::SendExpire { dispute } => {
+                let _turn = self.turn().await?;
                 if self
                     .tools
                     .chain
@@ -397,6 +639,7 @@ impl Work {
                 opener,
                 claims,
             } => {
+                let _turn = self.turn().await?;
                 if self.tools.chain.dispute(*dispute).await?.is_some() {
                     let sent = self.tools.chain.settle(statement, *opener, claims).await?;
                     self.tools.metrics.count(Count::Settled);
@@ -435,17 +678,32 @@ impl Work {
         Ok(view.is_some_and(|view| view.matchRunning && view.head == head))
     }
 
+    /// Waits for the turn to send a transaction that helps others.
+    async fn turn(&self) -> Result<SemaphorePermit<'_>, Failure> {
+        let turn = self.permits.help.acquire().await;
+        turn.map_err(|e| Failure::Local(e.to_string()))
+    }
+
     /// Runs something on a thread of its own, a few at a time.
     async fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> Result<T, RunFailure> + Send + 'static,
     ) -> Result<T, Failure> {
-        let _permit = self
-            .computing
-            .clone()
-            .acquire_owned()
-            .await
-            .map_err(|e| Failure::Local(e.to_string()))?;
+        self.blocking_in(&self.permits.computing, work).await
+    }
+
+    async fn blocking_in<T: Send + 'static>(
+        &self,
+        places: &Arc<Semaphore>,
+        work: impl FnOnce() -> Result<T, RunFailure> + Send + 'static,
+    ) -> Result<T, Failure> {
+        let permit = places.clone().acquire_owned().await;
+        let permit = permit.map_err(|e| Failure::Local(e.to_string()))?;
+        // The place is free when the work has ended, which is later than when nobody waits for it any more.
+        let work = move || {
+            let _permit = permit;
+            work()
+        };
         let done = tokio::task::spawn_blocking(work)
             .await
             .map_err(|e| Failure::Local(e.to_string()))?;
@@ -468,17 +726,25 @@ impl Work {
             tracing::warn!(statement = %statement.id(), limit, "a disputed statement is above the limit of steps");
             return Ok(None);
         }
-        let (tools, stop) = (self.tools.clone(), self.stop.clone());
-        let run = self.blocking(move || run_unknown(&tools, &statement, &stop)).await;
-        match run {
+        let (tools, cancelled) = (self.tools.clone(), self.cancelled.clone());
+        let work = move || {
+            let cancelled = Arc::new(move || cancelled.load(Ordering::Relaxed));
+            let stop = Stop::after(tools.limits.program_time(), cancelled);
+            run_unknown(&tools, &statement, &stop)
+        };
+        match self.blocking_in(&self.permits.runs, work).await {
             Ok(result) => Ok(Some(result)),
-            Err(Failure::Run(RunFailure::MissingPreimage(hash))) => {
-                Err(Failure::Run(RunFailure::MissingPreimage(hash)))
-            }
-            Err(failure) => {
+            // A run above the limits is above them the next time too.
+            Err(Failure::Run(
+                failure @ (RunFailure::OutputLimit { .. }
+                | RunFailure::PreimageLimit { .. }
+                | RunFailure::TimedOut { .. }),
+            )) => {
                 tracing::warn!(%failure, statement = %statement.id(), "this node cannot tell who is right");
                 Ok(None)
             }
+            // Anything else may be better when the player asks again.
+            Err(failure) => Err(failure),
         }
     }
 
@@ -537,14 +803,15 @@ impl Work {
 fn run_unknown(tools: &Tools, statement: &Statement, stop: &Stop) -> Result<ResultHash, RunFailure> {
     let hash = statement.input.0;
     let internal = |e: &dyn std::fmt::Display| RunFailure::Internal(e.to_string());
-    let input = preimage(&tools.sources, &tools.runtime, hash).ok_or(RunFailure::MissingPreimage(hash))?;
+    let until = stop.deadline();
+    let input = preimage_until(&tools.sources, &tools.runtime, hash, until).ok_or(RunFailure::MissingPreimage(hash))?;
     let program = tools
         .programs
         .get(statement.program.0)
         .ok_or_else(|| RunFailure::Internal(format!("program {} is not on this machine", statement.program)))?;
     let lookup = Lookup::Network {
         runtime: tools.runtime.clone(),
-        until: None,
+        until,
     };
     let mut preimages = RunPreimages::new(
         tools.sources.clone(),

@@ -1,9 +1,9 @@
 //! The provider duty for one service: what becomes of a request, an unsigned call, and a question about an answer.
-//! The JSON-RPC around it is in [`crate::rpc`], the forced path in [`crate::forced`].
+//! The JSON-RPC around it is in [`crate::rpc`], the forced path in `forced`.
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, Weak},
     time::{Duration, Instant},
 };
 
@@ -15,6 +15,7 @@ use surety_primitives::{
     Answer, Budget, CompactSignature, Domain, Outcome, Output, Request, RequestError, RequestHash, Response, Statement,
     Status, service_chain_id,
 };
+use tokio::sync::Semaphore;
 
 use crate::{
     chain::ChainClient,
@@ -33,6 +34,10 @@ const METHOD_FRESH: Duration = Duration::from_secs(10);
 const METHOD_STALE: Duration = Duration::from_secs(3_600);
 /// Methods remembered, at most.
 const MAX_METHODS: usize = 4_096;
+/// Requests being served for each thread and each place in the queue: several may wait for one run.
+const ADMITTED_PER_PLACE: usize = 4;
+/// Requests being served, at least, before more are refused.
+const MIN_ADMITTED: usize = 64;
 
 /// Why something was not done. Nothing is signed then.
 #[derive(Debug, thiserror::Error)]
@@ -110,6 +115,10 @@ pub struct Provider {
     limits: Limits,
     metrics: Arc<Metrics>,
     methods: Mutex<HashMap<[u8; 4], Method>>,
+    /// Requests being served, whether or not their clients still wait.
+    admitted: Arc<Semaphore>,
+    /// Answers made of runs that somebody still holds, for all who waited for the same run.
+    answers: Mutex<Vec<(Weak<Run>, NewAnswer)>>,
 }
 
 impl std::fmt::Debug for Provider {
@@ -167,6 +176,12 @@ impl Provider {
         } = shared;
         let chain_id = service_chain_id(domain.chain_id, service);
         let methods = Mutex::default();
+        let places = (limits.queue as usize).saturating_add(limits.workers as usize);
+        let admitted = Arc::new(Semaphore::new(
+            places
+                .saturating_mul(ADMITTED_PER_PLACE)
+                .clamp(MIN_ADMITTED, Semaphore::MAX_PERMITS),
+        ));
         Self {
             service,
             chain_id,
@@ -180,6 +195,8 @@ impl Provider {
             limits,
             metrics,
             methods,
+            admitted,
+            answers: Mutex::default(),
         }
     }
 
@@ -236,11 +253,20 @@ impl Provider {
     /// the same answer.
     pub async fn submit(self: &Arc<Self>, raw: Bytes) -> Result<RequestHash, ProviderError> {
         self.metrics.count(Count::Request);
+        // Each holds its data until it is served.
+        let Ok(place) = self.admitted.clone().try_acquire_owned() else {
+            self.metrics.count(Count::Busy);
+            let (queued, _) = self.pool.load();
+            return Err(PoolError::Busy { queued }.into());
+        };
         let this = self.clone();
         // Detached: a client that hangs up must not undo work that another attempt will ask for.
-        let outcome = tokio::spawn(async move { this.serve(raw).await })
-            .await
-            .map_err(|e| ProviderError::Internal(e.to_string()))?;
+        let outcome = tokio::spawn(async move {
+            let _place = place;
+            this.serve(raw).await
+        })
+        .await
+        .map_err(|e| ProviderError::Internal(e.to_string()))?;
         match &outcome {
             Ok(_) => self.metrics.count(Count::Answered),
             Err(ProviderError::Pool(PoolError::Busy { .. })) => self.metrics.count(Count::Busy),
@@ -282,6 +308,10 @@ impl Provider {
             data,
             budget,
         } = request;
+        // The contract takes any length. More than one transaction can show on-chain could not be defended.
+        if data.len() > surety_primitives::MAX_DATA_BYTES {
+            return Err(RequestError::DataTooLong { found: data.len() }.into());
+        }
         let statement = self.statement(program, &data, budget);
         let raw = RawRequest::Forced(store::ForcedRequest { data: data.clone() });
         let new = NewRequest {
@@ -290,8 +320,11 @@ impl Provider {
             raw,
         };
         let stored = match self.store.response(hash.0)? {
-            Some(stored) => stored,
-            None => self.settle(new, statement, data).await?,
+            // The hash may have been another request's, before a reorganisation.
+            Some(stored) if stored.requester == requester && stored.answer.statement() == Some(statement.id().0) => {
+                stored
+            }
+            _ => self.settle(new, statement, data).await?,
         };
         self.sign(&stored)
     }
@@ -308,9 +341,9 @@ impl Provider {
         let answer = if self.store.answer(id.0)?.is_some() {
             None
         } else {
-            self.store.check_room()?;
+            self.store.check_room(&request.raw)?;
             let run = self.run(statement, input).await?;
-            Some(new_answer(&statement, &run))
+            Some(self.answer_of(&statement, &run))
         };
         let store = self.store.clone();
         let recorded = tokio::task::spawn_blocking(move || store.record(request, id.0, answer))
@@ -345,6 +378,23 @@ impl Provider {
             self.metrics.count(Count::Busy);
         }
         outcome
+    }
+
+    /// What a run leaves to be stored, made once for all who waited for it: outputs are large.
+    fn answer_of(&self, statement: &Statement, run: &Arc<Run>) -> NewAnswer {
+        let Ok(mut answers) = self.answers.lock() else {
+            return new_answer(statement, run);
+        };
+        answers.retain(|(run, _)| run.strong_count() > 0);
+        let known = answers
+            .iter()
+            .find(|(of, _)| std::ptr::eq(of.as_ptr(), Arc::as_ptr(run)));
+        if let Some((_, answer)) = known {
+            return answer.clone();
+        }
+        let answer = new_answer(statement, run);
+        answers.push((Arc::downgrade(run), answer.clone()));
+        answer
     }
 
     async fn run(&self, statement: Statement, input: Bytes) -> Result<Arc<Run>, ProviderError> {

@@ -23,6 +23,7 @@ use std::{
 use alloy::primitives::{Address, B256, Bytes};
 use alloy_rlp::{Decodable, Encodable, RlpDecodable, RlpEncodable};
 use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
+use surety_primitives::{Budget, Statement};
 
 /// Layout version, in `meta`. A store of another version is refused.
 const SCHEMA: u64 = 1;
@@ -32,6 +33,9 @@ const QUEUE: usize = 1_024;
 const GROUP: usize = 256;
 /// Bytes a record is taken to cost beside its content (keys, pages).
 const OVERHEAD: u64 = 256;
+/// This part of the bound is for disputes and for requests made on-chain: strangers who fill the store with signed
+/// requests must not keep this node from joining.
+const RESERVE: u64 = 16;
 /// Memory redb may use as page cache, bytes.
 const PAGE_CACHE: usize = 64 << 20;
 
@@ -46,8 +50,6 @@ const NUMBERS: TableDefinition<'_, &[u8], Hash> = TableDefinition::new("numbers"
 /// service (20) ‖ account (20) -> requests stored from it
 const ACCOUNTS: TableDefinition<'_, &[u8], u64> = TableDefinition::new("accounts");
 const PREIMAGES: TableDefinition<'_, Hash, &[u8]> = TableDefinition::new("preimages");
-/// request hash of a forced request -> hash of the transaction that answered it on-chain, or zero
-const FORCED: TableDefinition<'_, Hash, Hash> = TableDefinition::new("forced");
 /// dispute (32) ‖ head (32) -> hash of the transaction that moved
 const MOVES: TableDefinition<'_, &[u8], Hash> = TableDefinition::new("moves");
 
@@ -159,6 +161,19 @@ pub struct Answer {
     pub output: Bytes,
     /// Lengths of the chunks, one byte each, where they are not canonical; empty otherwise.
     pub chunks: Bytes,
+}
+
+impl Answer {
+    /// Id of the statement; `None` where a budget was stored that is none.
+    pub fn statement(&self) -> Option<B256> {
+        let statement = Statement {
+            service: self.service,
+            program: self.program.into(),
+            input: self.input.into(),
+            budget: Budget::new(self.budget).ok()?,
+        };
+        Some(statement.id().0)
+    }
 }
 
 /// A request, as it came.
@@ -346,7 +361,6 @@ impl Store {
             tx.open_table(NUMBERS)?;
             tx.open_table(ACCOUNTS)?;
             tx.open_table(PREIMAGES)?;
-            tx.open_table(FORCED)?;
             tx.open_table(MOVES)?;
         }
         tx.commit()?;
@@ -454,14 +468,13 @@ impl Store {
         meta_u64(&tx.open_table(META)?, "bytes")
     }
 
-    /// Refuses when the bound is reached: asked before a run, so that no work is done that cannot be kept.
-    pub fn check_room(&self) -> Result<(), StoreError> {
+    /// Refuses when the bound for such a request is reached: asked before a run, so that no work is done that cannot be
+    /// kept.
+    pub fn check_room(&self, request: &RawRequest) -> Result<(), StoreError> {
         let bytes = self.bytes()?;
-        if bytes >= self.max_bytes {
-            Err(StoreError::Full {
-                bytes,
-                max: self.max_bytes,
-            })
+        let max = bound(self.max_bytes, request);
+        if bytes >= max {
+            Err(StoreError::Full { bytes, max })
         } else {
             Ok(())
         }
@@ -485,20 +498,6 @@ impl Store {
                 .insert(key.as_str(), block.to_be_bytes().as_slice())?;
             Ok(())
         })
-    }
-
-    /// Notes the transaction that answers a forced request on-chain (zero: none yet).
-    pub fn set_forced(&self, request: B256, transaction: B256) -> Result<(), StoreError> {
-        self.write(move |tx, _| {
-            tx.open_table(FORCED)?.insert(request.0, transaction.0)?;
-            Ok(())
-        })
-    }
-
-    /// The transaction that answered a forced request; `Some(zero)` when it is known and not answered yet.
-    pub fn forced(&self, request: B256) -> Result<Option<B256>, StoreError> {
-        let tx = self.read()?;
-        Ok(tx.open_table(FORCED)?.get(request.0)?.map(|v| B256::from(v.value())))
     }
 
     /// Notes a move that was sent.
@@ -612,6 +611,14 @@ fn commit(db: &Open, group: &mut [Box<dyn Job>], max: u64, hook: Option<&CommitH
     Ok(())
 }
 
+/// Bytes the store may hold with such a request in it.
+fn bound(max: u64, request: &RawRequest) -> u64 {
+    match request {
+        RawRequest::Transaction(_) => max - max / RESERVE,
+        RawRequest::Forced(_) => max,
+    }
+}
+
 fn record(
     tx: &WriteTransaction,
     max: u64,
@@ -619,6 +626,7 @@ fn record(
     statement: B256,
     new: Option<&NewAnswer>,
 ) -> Result<Recorded, StoreError> {
+    let max = bound(max, &request.raw);
     let mut responses = tx.open_table(RESPONSES)?;
     let mut answers = tx.open_table(ANSWERS)?;
     let stored: Option<Answer> = answers.get(statement.0)?.map(|v| decode(v.value())).transpose()?;
@@ -629,7 +637,12 @@ fn record(
         _ => false,
     };
     if let Some(response) = read_response(&responses, &answers, request.hash)? {
-        return Ok(Recorded { response, contradicted });
+        // After a reorganisation, the number of a request made on-chain, and so its hash, may be another request's.
+        let renumbered = matches!(request.raw, RawRequest::Forced(_))
+            && (response.requester != request.requester || response.answer.statement() != Some(statement));
+        if !renumbered {
+            return Ok(Recorded { response, contradicted });
+        }
     }
     let answer = match (&stored, new) {
         (Some(old), _) => old.clone(),
@@ -905,6 +918,26 @@ mod tests {
         store
             .record(request(1), B256::repeat_byte(7), None)
             .expect("still answers");
+    }
+
+    #[test]
+    fn a_full_store_has_room_for_disputes_and_forced_requests() {
+        let dir = tempfile::tempdir().expect("temporary directory");
+        let store = Store::open(&dir.path().join("s"), options(32_000)).expect("opens");
+        let full = (0..200).find(|n| {
+            let stored = store.record(request(*n), B256::repeat_byte(*n), new_answer(b"a"));
+            matches!(stored, Err(StoreError::Full { .. }))
+        });
+        let n = full.expect("it fills");
+        assert!(store.bytes().expect("reads") <= 30_000);
+        let new = new_answer(b"b").expect("an answer");
+        store.keep(B256::repeat_byte(201), new).expect("a dispute's fits");
+        let mut forced = request(n);
+        forced.raw = RawRequest::Forced(ForcedRequest { data: Bytes::new() });
+        store.check_room(&forced.raw).expect("has room");
+        store
+            .record(forced, B256::repeat_byte(202), new_answer(b"c"))
+            .expect("a forced request's fits");
     }
 
     #[test]

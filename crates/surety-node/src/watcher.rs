@@ -149,13 +149,14 @@ impl Watcher {
                     if matches!(error, Error::DeepReorg { .. }) {
                         logbook = Logbook::default();
                         self.player.handle(Input::Reset);
+                        self.forced.roll_back(self.first_block);
                         self.feed.restart(self.first_block);
                     }
                     pause = self.poll.saturating_mul(1 << failures.min(6)).min(self.max_pause);
                 }
             }
             if self.player.take_replay() {
-                self.replay(&mut logbook);
+                self.replay(&mut logbook, None);
             }
         }
         self.player.stop();
@@ -165,12 +166,15 @@ impl Watcher {
     async fn turn(&mut self, logbook: &mut Logbook, noted: &mut u64) -> Result<bool, Error> {
         let events = self.feed.poll().await?;
         let more = events.iter().any(|e| matches!(e, ChainEvent::Log(_)));
-        // Times first: a failure here must not leave half of a poll handled. The feed has moved on, so start it over.
+        // Times first: a failure here must not leave half of a poll handled. The feed has moved on, so start it over,
+        // from the first log of this poll at the latest; a rollback in it must not be missed either.
+        let (mut first, mut rolled) = (None, None);
         let mut decoded = Vec::new();
         for event in events {
             match event {
                 ChainEvent::Log(log) => {
                     let Some(number) = log.block_number else { continue };
+                    first = Some(first.map_or(number, |f: u64| f.min(number)));
                     let Some(what) = decode(&log, self.disputes) else {
                         continue;
                     };
@@ -179,8 +183,10 @@ impl Watcher {
                         None => match self.feed.time_of(number).await {
                             Ok(time) => time,
                             Err(e) => {
-                                self.feed
-                                    .restart(logbook.oldest().unwrap_or(number).min(number).max(self.first_block));
+                                if let Some(to) = rolled {
+                                    self.forced.roll_back(to);
+                                }
+                                self.replay(logbook, first);
                                 return Err(e);
                             }
                         },
@@ -189,7 +195,10 @@ impl Watcher {
                         decoded.push(Step::Log(at, what));
                     }
                 }
-                ChainEvent::Rollback { to } => decoded.push(Step::Rollback(to)),
+                ChainEvent::Rollback { to } => {
+                    rolled = Some(to);
+                    decoded.push(Step::Rollback(to));
+                }
                 ChainEvent::Head(head) => decoded.push(Step::Head(head.number, head.timestamp)),
             }
         }
@@ -199,6 +208,7 @@ impl Watcher {
                     tracing::info!(to, "the chain was reorganised");
                     logbook.roll_back(to);
                     self.tell_again(logbook);
+                    self.forced.roll_back(to);
                 }
                 Step::Log(at, Decoded::Dispute(dispute, event)) => {
                     if let Event::Claimed { detail, .. } = &event
@@ -213,8 +223,12 @@ impl Watcher {
                 Step::Head(number, time) => {
                     self.player.handle(Input::Tick(time));
                     logbook.prune(number);
+                    self.forced.settled(number.saturating_sub(DEPTH));
                     if let Some(block) = self.forced.take_left_over() {
-                        self.feed.restart(block);
+                        // A feed that is started over forgets which blocks it told of, and a reorganisation of them
+                        // would pass unseen: so all is forgotten, and the cursor stays until it has been read again.
+                        self.replay(logbook, Some(block));
+                        continue;
                     }
                     self.note(logbook, number, noted);
                 }
@@ -250,16 +264,17 @@ impl Watcher {
         }
     }
 
-    /// The player found that something is missing: read the chain again.
-    fn replay(&mut self, logbook: &mut Logbook) {
+    /// Something is missing: read the chain again, from `first` at the latest.
+    fn replay(&mut self, logbook: &mut Logbook, first: Option<u64>) {
         let from = if logbook.incomplete {
             self.first_block
         } else {
-            logbook.oldest().unwrap_or(self.first_block)
+            let known = [logbook.oldest(), self.forced.oldest(), first];
+            known.into_iter().flatten().min().unwrap_or(self.first_block)
         };
         *logbook = Logbook::default();
         self.player.handle(Input::Reset);
-        self.feed.restart(from);
+        self.feed.restart(from.max(self.first_block));
     }
 }
 

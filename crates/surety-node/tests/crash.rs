@@ -71,6 +71,7 @@ fn child() {
     });
 }
 
+#[allow(clippy::zombie_processes, reason = "the caller kills the child and waits for it")]
 fn start(dir: &Path, at: u64) -> (Child, Client) {
     for name in ["address", "reached"] {
         let _absent = std::fs::remove_file(dir.join(name));

@@ -25,7 +25,7 @@ use async_trait::async_trait;
 use support::*;
 use surety_chain::{
     BlockId, ChainEvent, Error, Revert,
-    bindings::{IDisputes, Statement as ChainStatement},
+    bindings::{IDisputes, IService, Statement as ChainStatement},
 };
 use surety_machine::{PreimageOracle, State, verify_step};
 use surety_node::{
@@ -35,7 +35,7 @@ use surety_node::{
     executor::{RunFailure, Stop},
     trace::TraceWitness,
 };
-use surety_primitives::{Answer, ClaimDetail, DisputeId, RequestHash, ResultHash, Signed, Statement};
+use surety_primitives::{Answer, Budget, ClaimDetail, DisputeId, RequestHash, ResultHash, Signed, Statement};
 use surety_protocol::dispute::{Action, Event, Game, Referee, Rules, Transition};
 
 const CLOCK: u64 = 600;
@@ -102,6 +102,10 @@ struct World {
     /// Who sent what, in order.
     sent: Vec<(Address, &'static str)>,
     methods: HashMap<[u8; 4], B256>,
+    /// Wei of every operator.
+    balance: U256,
+    /// Whether answers to requests made on-chain are taken, and how many were.
+    forced: Option<u64>,
 }
 
 /// A chain with one dispute on it.
@@ -119,6 +123,8 @@ impl GameChain {
             shown,
             sent: vec![],
             methods,
+            balance: U256::MAX,
+            forced: None,
         })))
     }
 
@@ -134,6 +140,30 @@ impl GameChain {
         let id = game.id();
         w.game = Some(game);
         w.emit(id, events);
+    }
+
+    /// Disputes of others about inputs that nobody has.
+    fn open_unanswerable(&self, count: u64) {
+        let mut w = self.0.lock().unwrap();
+        let program = *w.methods.values().next().unwrap();
+        for n in 0..count {
+            let statement = Statement {
+                service: service(),
+                program: program.into(),
+                input: keccak256(n.to_be_bytes()).into(),
+                budget: Budget::new(1_000).unwrap(),
+            };
+            let opened = Event::Opened {
+                opener: user().address(),
+                statement,
+                join_until: 1 << 40,
+            };
+            let detail = false_claim(Address::repeat_byte(0x77), 0x77);
+            w.emit(
+                DisputeId::new(statement.id(), user().address()),
+                vec![opened, Event::Claimed { index: 0, detail }],
+            );
+        }
     }
 
     fn sent(&self) -> Vec<(Address, &'static str)> {
@@ -168,6 +198,7 @@ impl GameChain {
                 next: 0,
                 polls: 0,
                 trouble,
+                lose: None,
             })),
             deployment: deployment(),
             clock: CLOCK,
@@ -292,6 +323,8 @@ struct Feed {
     polls: u64,
     /// Whether polls fail, and the chain is reorganised, again and again.
     trouble: bool,
+    /// A move whose log is lost, once.
+    lose: Option<u8>,
 }
 
 #[async_trait]
@@ -314,7 +347,15 @@ impl ChainFeed for Feed {
         }
         w.now += TICK;
         w.block += 1;
-        let new = w.logs[self.next..].iter().map(|l| ChainEvent::Log(Box::new(l.clone())));
+        let mut new = w.logs[self.next..].to_vec();
+        let lost = new
+            .iter()
+            .position(|l| IDisputes::Dissected::decode_log(&l.inner).is_ok_and(|e| Some(e.data.r#move) == self.lose));
+        if let Some(lost) = lost {
+            new.remove(lost);
+            self.lose = None;
+        }
+        let new = new.into_iter().map(|l| ChainEvent::Log(Box::new(l)));
         let head = BlockId {
             number: w.block,
             hash: B256::ZERO,
@@ -406,13 +447,24 @@ impl ChainClient for Account {
         Ok(CLOCK)
     }
     async fn responded(&self, _: Address, _: B256, _: Address) -> Result<bool, Error> {
-        Ok(true)
+        Ok(self.chain.0.lock().unwrap().forced != Some(0))
+    }
+    async fn balance(&self) -> Result<U256, Error> {
+        Ok(self.chain.0.lock().unwrap().balance)
     }
     async fn is_shown(&self, hash: B256, offset: u32) -> Result<bool, Error> {
         Ok(self.chain.0.lock().unwrap().shown.words.contains_key(&(hash.0, offset)))
     }
     async fn respond(&self, _: &Answer) -> Result<Receipt, Error> {
-        Err(Error::Local("no service".into()))
+        let mut w = self.chain.0.lock().unwrap();
+        let block = w.block;
+        let answers = w.forced.as_mut().ok_or_else(|| Error::Local("no service".into()))?;
+        *answers += 1;
+        Ok(Receipt {
+            hash: B256::ZERO,
+            gas: 0,
+            block,
+        })
     }
     async fn join(&self, s: &Statement, signed: &Signed, _: Address, _: &[ClaimDetail]) -> Result<Receipt, Error> {
         let detail = signed.detail(*s, &domain()).unwrap();
@@ -626,6 +678,123 @@ async fn p1_reorganisations_and_lost_connections_do_not_make_an_honest_node_lose
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn disputes_that_nobody_can_answer_do_not_keep_a_node_from_defending_itself() {
+    let s = Setup::new();
+    let (honest, liar) = (key(1), key(2));
+    let h = start(&s.dir("honest"), &s.chain, &honest, None).await;
+    let l = start(&s.dir("liar"), &s.chain, &liar, Some(LOOP + 8)).await;
+    let (statement, claim) = ask(&h).await;
+    ask(&l).await;
+    s.chain.open_unanswerable(100);
+    // They have all been looked at, and their inputs in vain.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    s.chain.open(statement, &[claim, false_claim(liar.address(), 0x66)]);
+    assert_eq!(s.chain.settled().await, HashSet::from([liar.address()]));
+    h.stop().await;
+    l.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_log_does_not_cost_the_match() {
+    let s = Setup::new();
+    let (honest, liar) = (key(1), key(2));
+    let mut config = config(&s.dir("honest"));
+    config.program_dirs = vec![s.dir.path().join("programs")];
+    config.metrics = None;
+    let mut parts = s.chain.parts(honest.address(), false);
+    // The honest one moves first, so this is its opponent's first move.
+    parts.feed = Some(Box::new(Feed {
+        chain: s.chain.clone(),
+        next: 0,
+        polls: 0,
+        trouble: false,
+        lose: Some(2),
+    }));
+    let h = Node::builder(config)
+        .signer(honest.clone())
+        .chain(parts)
+        .start()
+        .await
+        .unwrap();
+    let l = start(&s.dir("liar"), &s.chain, &liar, Some(LOOP + 8)).await;
+    let (statement, claim) = ask(&h).await;
+    ask(&l).await;
+    s.chain.open(statement, &[claim, false_claim(liar.address(), 0x66)]);
+    assert_eq!(s.chain.settled().await, HashSet::from([liar.address()]));
+    h.stop().await;
+    l.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_forced_path_leaves_a_reserve_for_disputes() {
+    let s = Setup::new();
+    {
+        let mut w = s.chain.0.lock().unwrap();
+        (w.balance, w.forced) = (U256::from(1), Some(0));
+        w.block += 1;
+        let request = IService::Request {
+            request: B256::repeat_byte(0x42),
+            requester: user().address(),
+            selector: selector("work").into(),
+            program: w.methods[&selector("work")],
+            input: data("work", &[7; 60]),
+            budget: 100_000,
+        };
+        let inner = alloy::primitives::Log {
+            address: service(),
+            data: request.encode_log_data(),
+        };
+        let log = Log {
+            inner,
+            block_number: Some(w.block),
+            block_timestamp: Some(w.now),
+            log_index: Some(0),
+            ..Log::default()
+        };
+        w.logs.push(log);
+    }
+    let node = start(&s.dir("node"), &s.chain, &key(1), None).await;
+    let answers = || s.chain.0.lock().unwrap().forced.unwrap();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(answers(), 0, "the account holds less than the reserve");
+    s.chain.0.lock().unwrap().balance = U256::from(10).pow(U256::from(18));
+    let begin = Instant::now();
+    while answers() == 0 {
+        assert!(begin.elapsed() < Duration::from_secs(30), "not answered");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    node.stop().await;
+}
+
+/// A feed that a bug of ours ends.
+struct Panicking;
+
+#[async_trait]
+impl ChainFeed for Panicking {
+    async fn poll(&mut self) -> Result<Vec<ChainEvent>, Error> {
+        panic!("a bug")
+    }
+    fn restart(&mut self, _: u64) {}
+    async fn time_of(&mut self, _: u64) -> Result<u64, Error> {
+        Ok(0)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_no_longer_follows_the_chain_ends_with_an_error() {
+    let s = Setup::new();
+    let mut config = config(&s.dir("node"));
+    config.program_dirs = vec![s.dir.path().join("programs")];
+    config.metrics = None;
+    let mut parts = s.chain.parts(key(1).address(), false);
+    parts.feed = Some(Box::new(Panicking));
+    let node = Node::builder(config).signer(key(1)).chain(parts).start().await.unwrap();
+    let ended = tokio::time::timeout(Duration::from_secs(30), node.run_until_signal()).await;
+    let error = ended.expect("it ends by itself").unwrap_err().to_string();
+    assert!(error.contains("watcher"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn p5_the_player_goes_on_after_a_restart_at_any_move() {
     let s = Setup::new();
     let (honest, liar) = (key(1), key(2));
@@ -680,6 +849,8 @@ async fn p2_one_honest_node_joins_when_nobody_is_right_and_expires_the_silent() 
         .start()
         .await
         .unwrap();
+    // It is busy with others that it cannot answer.
+    s.chain.open_unanswerable(100);
     let liars = [key(2).address(), key(3).address()];
     s.chain
         .open(statement, &[false_claim(liars[0], 0x66), false_claim(liars[1], 0x77)]);

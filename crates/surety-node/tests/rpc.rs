@@ -495,3 +495,32 @@ async fn p1_one_statement_one_result_over_races_and_restarts() {
     }
     node.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn p4_requests_that_wait_for_a_silent_registry_are_bounded() {
+    let f = Fixture::new();
+    let mut config = f.config();
+    config.limits.workers = 1;
+    config.limits.queue = 1;
+    f.methods.silent.store(true, std::sync::atomic::Ordering::Relaxed);
+    let (node, c) = f.start(config).await;
+    let mut waiting = Vec::new();
+    for nonce in 0..64 {
+        let (raw, _) = request(nonce, 100_000, data("echo", b""));
+        let c = c.clone();
+        waiting.push(tokio::spawn(async move { c.send(&raw).await }));
+    }
+    // Clients that hang up do not make place: what they asked for is still being done.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    waiting.iter().for_each(tokio::task::JoinHandle::abort);
+    let (raw, _) = request(64, 100_000, data("echo", b""));
+    let e = c.send(&raw).await.unwrap_err();
+    assert_eq!(e.0, -32005, "{e:?}");
+    assert!(e.1.starts_with("busy"), "{e:?}");
+    assert_eq!(
+        c.call("eth_blockNumber", json!([])).await.unwrap(),
+        "0x0",
+        "it still answers"
+    );
+    node.stop().await;
+}

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use alloy::{
     consensus::Transaction as _,
     network::TransactionResponse as _,
-    primitives::{Address, U256},
+    primitives::{Address, Bytes, U256},
     providers::Provider,
     rpc::types::Filter,
     signers::local::PrivateKeySigner,
@@ -15,7 +15,7 @@ use alloy::{
 use anyhow::{Context, Result, ensure};
 use surety_chain::{Call, bindings::IService, deploy::dev_bond};
 use surety_client::{Evidence, Limits, ProviderRpc};
-use surety_primitives::{Answer, Outcome, Output, OutputRoot, Status, forced_request_hash};
+use surety_primitives::{Answer, MAX_DATA_BYTES, Outcome, Output, OutputRoot, Status, forced_request_hash};
 use surety_testing::{
     devnet::{Behaviour, Devnet, DevnetConfig},
     lie::Lie,
@@ -48,10 +48,14 @@ struct Forced {
 
 /// Calls the service's method on-chain, as any account may.
 async fn call_on_chain(net: &Devnet, user: &PrivateKeySigner) -> Result<Forced> {
+    call_with(net, user, question()).await
+}
+
+async fn call_with(net: &Devnet, user: &PrivateKeySigner, input: Bytes) -> Result<Forced> {
     let actions = net.actions(user).await?;
     let call = Call {
         to: Some(net.service),
-        input: question(),
+        input,
     };
     let sent = actions.sender().send_call(call).await?;
     let request = sent
@@ -221,6 +225,63 @@ async fn p5_a_killed_node_answers_once() -> Result<()> {
     // No failed transaction, and none twice, in all that time.
     let first = Forced { block: 1, ..asleep };
     ensure!(first.posted(&net).await?.len() == 1);
+    Ok(())
+}
+
+/// P1: an answer that a reorganisation undoes is given again, and a request that takes the number, and so the hash, of
+/// one that is gone is answered as what it is.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn p1_a_reorganised_request_is_answered_as_it_stands() -> Result<()> {
+    let net = network(&[Behaviour::Honest]).await?;
+    let (first, second) = (net.user().await?, net.user().await?);
+    let before: String = net.rpc.provider().raw_request("evm_snapshot".into(), ()).await?;
+    let gone = call_on_chain(&net, &first).await?;
+    let asked: String = net.rpc.provider().raw_request("evm_snapshot".into(), ()).await?;
+    gone.wait(&net, 1).await?;
+
+    // Only the answer is undone.
+    ensure!(
+        net.rpc
+            .provider()
+            .raw_request::<_, bool>("evm_revert".into(), (asked,))
+            .await?
+    );
+    gone.wait(&net, 1).await?;
+
+    // The request too, and another account's takes its place.
+    ensure!(
+        net.rpc
+            .provider()
+            .raw_request::<_, bool>("evm_revert".into(), (before,))
+            .await?
+    );
+    let other = call_on_chain(&net, &second).await?;
+    ensure!(other.request.request == gone.request.request, "another number");
+    other.wait(&net, 1).await?;
+    let answer = other.signed(&net, 0).await?;
+    ensure!(
+        answer.requester == second.address(),
+        "the answer is to {}",
+        answer.requester
+    );
+    answer.verify(&net.deployment.response_domain())?;
+    Ok(())
+}
+
+/// P1: an input too long to be shown on-chain could not be defended, so it is not answered.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn p1_what_cannot_be_defended_is_not_answered() -> Result<()> {
+    let net = network(&[Behaviour::Honest]).await?;
+    let user = net.user().await?;
+    let mut long = question().to_vec();
+    long.resize(MAX_DATA_BYTES, 0);
+    let longest = call_with(&net, &user, long.clone().into()).await?;
+    longest.wait(&net, 1).await?;
+    long.push(0);
+    let too_long = call_with(&net, &user, long.into()).await?;
+    let next = call_on_chain(&net, &user).await?;
+    next.wait(&net, 1).await?;
+    too_long.wait(&net, 0).await?;
     Ok(())
 }
 

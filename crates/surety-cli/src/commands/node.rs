@@ -62,6 +62,7 @@ pub async fn run(args: Command, ui: Ui) -> Result<(), Failure> {
         &format!("operator {} serves\n{text}", node.operator()),
         &serde_json::json!({"operator": node.operator(), "endpoints": endpoints}),
     );
-    node.run_until_signal().await;
-    Ok(())
+    node.run_until_signal()
+        .await
+        .map_err(|e| Failure::new(e, "start the node again, and report this with its log"))
 }

@@ -8,7 +8,7 @@ use std::{
 use alloy::primitives::{Address, B256};
 use clap::{Args, Subcommand};
 use serde_json::json;
-use surety_chain::{ServiceRegistration, deploy};
+use surety_chain::{Contracts, ServiceRegistration, bindings::IService, deploy};
 
 use crate::{
     abi,
@@ -203,26 +203,40 @@ async fn register(args: Register, ui: Ui) -> Result<(), Failure> {
     let actions = args.chain.actions(&args.key).await?;
     let contracts = args.chain.contracts().await?;
     let owner = actions.sender().account();
-    let service = match args.contract.or(loaded.manifest.contract.address) {
+    let named = args.contract.or(loaded.manifest.contract.address);
+    let known = match named {
+        Some(_) => None,
+        None => earlier(&args.chain, &contracts, &loaded, owner).await?,
+    };
+    let service = match named.or(known.as_ref().map(|k| k.address)) {
         Some(address) => address,
         None => {
-            let artifact = loaded.manifest.contract.artifact.clone().ok_or_else(|| {
-                Failure::new(
-                    "service.toml names neither an address nor an artifact of the service's contract",
-                    "compile contract.sol with forge and name its JSON in [contract] artifact, or give --contract",
-                )
-            })?;
-            let code = manifest::creation_code(&args.dir.join(artifact))?;
-            ui.note("deploying the service's contract");
-            deploy::deploy_service(actions.sender(), contracts.deployment(), &code, owner)
-                .await?
-                .0
+            let deployment = contracts.deployment();
+            let deployed = match &loaded.manifest.contract.artifact {
+                Some(artifact) => {
+                    let code = manifest::creation_code(&args.dir.join(artifact))?;
+                    ui.note("deploying the service's contract");
+                    deploy::deploy_service(actions.sender(), deployment, &code, owner).await?
+                }
+                None => {
+                    ui.note("deploying a plain contract for the service");
+                    deploy::deploy_plain_service(actions.sender(), deployment, owner).await?
+                }
+            };
+            deployed.0
         }
     };
     let methods: Vec<([u8; 4], B256)> = loaded
         .programs
         .iter()
         .flat_map(|(hash, _, methods)| methods.iter().map(|m| (m.selector().0, *hash)))
+        .collect();
+    // What was registered under this name before, and is in the manifest no more.
+    let dropped: Vec<[u8; 4]> = known
+        .iter()
+        .flat_map(|k| &k.methods)
+        .filter_map(|signature| Some(abi::method(signature).ok()?.selector().0))
+        .filter(|selector| methods.iter().all(|(s, _)| s != selector))
         .collect();
     let mut transactions = Vec::new();
     match contracts.service(service).await? {
@@ -247,6 +261,11 @@ async fn register(args: Register, ui: Ui) -> Result<(), Failure> {
                     transactions.push(actions.set_program(service, selector, program).await?.hash);
                 }
             }
+            for selector in dropped {
+                if contracts.program_of(service, selector).await?.is_some() {
+                    transactions.push(actions.set_program(service, selector, B256::ZERO).await?.hash);
+                }
+            }
             if info.manifest != loaded.hash {
                 transactions.push(actions.set_manifest(service, loaded.hash).await?.hash);
             }
@@ -260,6 +279,38 @@ async fn register(args: Register, ui: Ui) -> Result<(), Failure> {
             "transactions": transactions}),
     );
     Ok(())
+}
+
+/// The contract that this owner registered under this name before, so that registering again changes that service
+/// instead of making another.
+async fn earlier(
+    chain: &ChainArgs,
+    contracts: &Contracts,
+    loaded: &manifest::Loaded,
+    owner: Address,
+) -> Result<Option<KnownService>, Failure> {
+    let Some(known) = chain.services().remove(&loaded.manifest.name) else {
+        return Ok(None);
+    };
+    // A file of another chain's, or another account's service of this name, says nothing about ours.
+    if contracts.service(known.address).await?.is_none() {
+        return Ok(None);
+    }
+    let registered = contracts.rpc().call(known.address, IService::ownerCall {}).await?;
+    if registered == owner {
+        Ok(Some(known))
+    } else {
+        Err(Failure::new(
+            format!(
+                "the name {} is taken by {}, which {registered} owns",
+                loaded.manifest.name, known.address
+            ),
+            format!(
+                "choose another name in {FILE}, or take it out of {}",
+                services_file(&chain.deployment).display()
+            ),
+        ))
+    }
 }
 
 /// Keeps the name beside the deployment file, so that `surety call NAME` works. A convenience: not being able to is

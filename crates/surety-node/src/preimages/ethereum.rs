@@ -90,7 +90,7 @@ fn ordered_trie(items: &[Vec<u8>]) -> Vec<Bytes> {
 #[async_trait]
 impl RemoteSource for Ethereum {
     fn name(&self) -> &str {
-        self.rpc.url()
+        self.rpc.name()
     }
 
     async fn by_hash(&self, _: B256) -> Result<Option<Bytes>, CallError> {

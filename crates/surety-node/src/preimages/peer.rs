@@ -28,7 +28,7 @@ impl Peer {
 #[async_trait]
 impl RemoteSource for Peer {
     fn name(&self) -> &str {
-        self.rpc.url()
+        self.rpc.name()
     }
 
     async fn by_hash(&self, hash: B256) -> Result<Option<Bytes>, CallError> {

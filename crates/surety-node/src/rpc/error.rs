@@ -56,7 +56,11 @@ pub(super) fn object(error: &ProviderError) -> ErrorObjectOwned {
             RunFailure::Cancelled => code::BUSY,
             RunFailure::Internal(_) => code::INTERNAL,
         },
-        ProviderError::Chain(_) => code::BUSY,
+        ProviderError::Chain(_) => {
+            // The endpoint's URL may hold a key.
+            tracing::warn!(%error, "a request failed for the L1 endpoint");
+            return ErrorObjectOwned::owned(code::BUSY, "the registry cannot be read now; retry later", None::<()>);
+        }
         ProviderError::Store(_) | ProviderError::Internal(_) => {
             // Paths and the like are for the operator, not for strangers.
             tracing::error!(%error, "a request failed inside");
@@ -87,4 +91,24 @@ pub(super) fn reverted(run: &Run) -> Option<ErrorObjectOwned> {
 
 pub(super) fn invalid(message: impl Into<String>) -> ErrorObjectOwned {
     ErrorObjectOwned::owned(code::INVALID_PARAMS, message, None::<()>)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strangers_are_not_told_of_the_l1_endpoint() {
+        let inner = surety_chain::Error::Unreachable {
+            url: "https://user:secret@l1.example:8545/v3/secret?key=secret".into(),
+            method: "eth_call",
+            cause: "lost".into(),
+        };
+        let words = inner.to_string();
+        assert!(words.contains("https://l1.example:8545"), "{words}");
+        assert!(!words.contains("secret"), "{words}");
+        let told = object(&ProviderError::Chain(words));
+        assert_eq!(told.code(), code::BUSY);
+        assert_eq!(told.message(), "the registry cannot be read now; retry later");
+    }
 }

@@ -26,7 +26,9 @@ use surety_machine::Program;
 use surety_node::{
     ChainClient, ChainParts, Config,
     chain::Receipt,
-    config::{ChainConfig, Limits, MetricsConfig, OperatorConfig, PlayerConfig, PreimageConfig, ServiceConfig},
+    config::{
+        ChainConfig, ForcedConfig, Limits, MetricsConfig, OperatorConfig, PlayerConfig, PreimageConfig, ServiceConfig,
+    },
 };
 use surety_primitives::{Answer, ClaimDetail, DisputeId, Domain, Signed, Statement, service_chain_id};
 
@@ -219,6 +221,8 @@ pub fn data(name: &str, arguments: &[u8]) -> Bytes {
 pub struct Methods {
     pub programs: HashMap<[u8; 4], B256>,
     pub down: AtomicBool,
+    /// Whether it does not answer at all.
+    pub silent: AtomicBool,
 }
 
 fn unreachable() -> Error {
@@ -235,6 +239,9 @@ impl ChainClient for Methods {
         L1
     }
     async fn program_of(&self, _: Address, selector: [u8; 4]) -> Result<Option<B256>, Error> {
+        if self.silent.load(Ordering::Relaxed) {
+            std::future::pending::<()>().await;
+        }
         if self.down.load(Ordering::Relaxed) {
             return Err(unreachable());
         }
@@ -332,6 +339,7 @@ pub fn config(dir: &Path) -> Config {
             grace_seconds: 2,
             ..PlayerConfig::default()
         },
+        forced: ForcedConfig::default(),
         metrics: Some(MetricsConfig {
             listen: "127.0.0.1:0".parse().unwrap(),
         }),

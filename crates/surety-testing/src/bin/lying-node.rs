@@ -37,6 +37,6 @@ async fn main() -> anyhow::Result<()> {
         .tracer(move |honest| Arc::new(LyingTracer { honest, lie, stories }))
         .start()
         .await?;
-    node.run_until_signal().await;
+    node.run_until_signal().await?;
     Ok(())
 }
