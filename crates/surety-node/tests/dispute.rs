@@ -101,6 +101,10 @@ struct World {
     shown: Shown,
     /// Who sent what, in order.
     sent: Vec<(Address, &'static str)>,
+    /// An operator that can send nothing more, once it has sent a transaction, until it is restarted.
+    one_a_start: Option<Address>,
+    /// It has sent it.
+    had_its_turn: bool,
     methods: HashMap<[u8; 4], B256>,
     /// Wei of every operator.
     balance: U256,
@@ -122,6 +126,8 @@ impl GameChain {
             logs: vec![],
             shown,
             sent: vec![],
+            one_a_start: None,
+            had_its_turn: false,
             methods,
             balance: U256::MAX,
             forced: None,
@@ -400,7 +406,16 @@ impl Account {
         if self.trouble && calls.is_multiple_of(4) {
             return Err(lost_connection());
         }
-        let done = self.chain.0.lock().unwrap().act(self.operator, what, action)?;
+        let done = {
+            let mut w = self.chain.0.lock().unwrap();
+            let limited = w.one_a_start == Some(self.operator);
+            if limited && w.had_its_turn {
+                return Err(lost_connection());
+            }
+            let done = w.act(self.operator, what, action)?;
+            w.had_its_turn |= limited;
+            done
+        };
         // Sent, included, and the answer lost on the way.
         if self.trouble && calls.is_multiple_of(3) {
             Err(lost_connection())
@@ -802,6 +817,8 @@ async fn p5_the_player_goes_on_after_a_restart_at_any_move() {
     let l = start(&s.dir("liar"), &s.chain, &liar, Some(LOOP + 8)).await;
     let (statement, claim) = ask(&h).await;
     ask(&l).await;
+    // So that it is restarted between any two moves, however quick it is.
+    s.chain.0.lock().unwrap().one_a_start = Some(honest.address());
     s.chain.open(statement, &[claim, false_claim(liar.address(), 0x66)]);
     let mut seen = 0;
     let mut restarts = 0;
@@ -816,6 +833,7 @@ async fn p5_the_player_goes_on_after_a_restart_at_any_move() {
             seen = moves;
             restarts += 1;
             h.stop().await;
+            s.chain.0.lock().unwrap().had_its_turn = false;
             h = start(&s.dir("honest"), &s.chain, &honest, None).await;
         }
         assert!(begin.elapsed() < Duration::from_secs(120), "{sent:?}");
