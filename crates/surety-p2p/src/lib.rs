@@ -1,0 +1,1 @@
+//! The peer-to-peer network of operators: who may speak, how much, and to whom.
