@@ -4,6 +4,8 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line prints")]
 
 mod artifacts;
+mod bindings;
+mod connector_proto;
 mod dispute_vectors;
 mod licences;
 mod machine_spec;
@@ -25,6 +27,16 @@ const COMMANDS: &[Command] = &[
         "artifacts",
         "write contracts/artifacts/ from forge's output; --check compares instead",
         artifacts::run,
+    ),
+    (
+        "bindings",
+        "write surety-chain's bindings from the contracts' interfaces; --check compares instead",
+        bindings::run,
+    ),
+    (
+        "connector-proto",
+        "write the code of the connectors' wire; --check compares instead",
+        connector_proto::run,
     ),
     (
         "dispute-vectors",

@@ -7,7 +7,8 @@ use alloy::{
 use surety_primitives::{ClaimDetail, CompactSignature, DisputeId, OperatorRegistration, Signed, Statement};
 
 use crate::{
-    bindings::{IDevToken, IDisputes, IERC20, IPreimages, IRegistry, IStaking, ServiceParameters},
+    bindings::{IDisputes, IPreimages, IRegistry, IStaking, ServiceParameters},
+    tokens::{IDevToken, IERC20},
     deployment::Deployment,
     error::Error,
     sender::{Sender, Sent},

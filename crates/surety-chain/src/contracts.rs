@@ -9,7 +9,8 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use surety_primitives::{Budget, ClaimDetail, DisputeId, Signed, Statement};
 
 use crate::{
-    bindings::{self, IDisputes, IERC20, IRegistry, IStaking},
+    bindings::{self, IDisputes, IRegistry, IStaking},
+    tokens::IERC20,
     deployment::Deployment,
     error::Error,
     rpc::Rpc,

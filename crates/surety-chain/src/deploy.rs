@@ -28,6 +28,10 @@ pub struct DeployParameters {
     pub join_window: u32,
     /// From leaving to withdrawing the bond; above [`DeployParameters::longest_dispute`].
     pub leave_delay: u64,
+    /// Least number of blocks between two sets of a service.
+    pub set_period: u64,
+    /// For how long the faults about one subject are collected before they are punished.
+    pub report_window: u64,
 }
 
 impl DeployParameters {
@@ -37,6 +41,8 @@ impl DeployParameters {
         clock: 120,
         join_window: 5,
         leave_delay: 3_600,
+        set_period: 10,
+        report_window: 6,
     };
 
     /// For a network where a player must be able to be down for a day: 1 day of clock, 1 day to join, and 30 days to
@@ -46,6 +52,9 @@ impl DeployParameters {
         clock: 86_400,
         join_window: 86_400,
         leave_delay: 30 * 86_400,
+        // A day of blocks.
+        set_period: 7_200,
+        report_window: 86_400,
     };
 
     /// The longest a dispute can take, as `Disputes` computes it.
@@ -112,6 +121,7 @@ pub async fn deploy(sender: &Sender, parameters: &DeployParameters) -> Result<De
         None => next(),
     };
     let (registry, preimages, machine, staking, disputes) = (next(), next(), next(), next(), next());
+    let (records, quorum, tasks, faults, issuance) = (next(), next(), next(), next(), next());
     let deployment = Deployment {
         chain_id,
         from_block,
@@ -121,6 +131,11 @@ pub async fn deploy(sender: &Sender, parameters: &DeployParameters) -> Result<De
         preimages,
         machine,
         disputes,
+        records,
+        quorum,
+        tasks,
+        faults,
+        issuance,
     };
 
     let mut plan: Vec<(&'static str, Address, Vec<u8>)> = Vec::new();
@@ -134,13 +149,26 @@ pub async fn deploy(sender: &Sender, parameters: &DeployParameters) -> Result<De
         (
             "Staking",
             staking,
-            (registry, token, parameters.leave_delay, vec![disputes]).abi_encode_params(),
+            (registry, token, parameters.leave_delay, vec![disputes, faults]).abi_encode_params(),
         ),
         (
             "Disputes",
             disputes,
             (staking, machine, parameters.clock, parameters.join_window).abi_encode_params(),
         ),
+        ("Records", records, (vec![quorum, tasks, faults],).abi_encode_params()),
+        (
+            "Quorum",
+            quorum,
+            (registry, staking, records, parameters.set_period).abi_encode_params(),
+        ),
+        ("Tasks", tasks, (registry, quorum, records, token).abi_encode_params()),
+        (
+            "Faults",
+            faults,
+            (staking, quorum, records, tasks, parameters.report_window).abi_encode_params(),
+        ),
+        ("Issuance", issuance, (tasks,).abi_encode_params()),
     ]);
     let mut gas = Vec::new();
     for (name, expected, arguments) in plan {

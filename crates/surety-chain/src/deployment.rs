@@ -29,6 +29,16 @@ pub struct Deployment {
     pub machine: Address,
     /// `Disputes`
     pub disputes: Address,
+    /// `Records`
+    pub records: Address,
+    /// `Quorum`
+    pub quorum: Address,
+    /// `Tasks`
+    pub tasks: Address,
+    /// `Faults`
+    pub faults: Address,
+    /// `Issuance`
+    pub issuance: Address,
 }
 
 impl Deployment {
@@ -67,8 +77,16 @@ impl Deployment {
         }
     }
 
+    /// The EIP-712 domain of ballots.
+    pub fn ballot_domain(&self) -> Domain {
+        Domain {
+            chain_id: self.chain_id,
+            verifying_contract: self.quorum,
+        }
+    }
+
     /// Names and addresses, for checks and listings.
-    pub fn contracts(&self) -> [(&'static str, Address); 6] {
+    pub fn contracts(&self) -> [(&'static str, Address); 11] {
         [
             ("token", self.token),
             ("Registry", self.registry),
@@ -76,6 +94,11 @@ impl Deployment {
             ("Preimages", self.preimages),
             ("Machine", self.machine),
             ("Disputes", self.disputes),
+            ("Records", self.records),
+            ("Quorum", self.quorum),
+            ("Tasks", self.tasks),
+            ("Faults", self.faults),
+            ("Issuance", self.issuance),
         ]
     }
 

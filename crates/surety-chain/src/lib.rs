@@ -13,6 +13,7 @@ pub mod keys;
 mod rpc;
 mod sender;
 pub mod show;
+pub mod tokens;
 
 pub use actions::{Actions, ServiceRegistration};
 pub use alloy;

@@ -113,10 +113,9 @@ async fn devnet(dir: &std::path::Path) -> Devnet {
         preimages: vec![concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/mainnet/preimages").into()],
         // A silent party loses after this many seconds.
         parameters: DeployParameters {
-            token: None,
             clock: 5,
             join_window: 2,
-            leave_delay: 3_600,
+            ..DeployParameters::DEV
         },
         ..DevConfig::default()
     };

@@ -105,10 +105,9 @@ async fn devnet(dir: &Path) -> Devnet {
         block_time: Some(1),
         nodes: true,
         parameters: DeployParameters {
-            token: None,
             clock: 5,
             join_window: 2,
-            leave_delay: 3_600,
+            ..DeployParameters::DEV
         },
         ..DevConfig::default()
     };

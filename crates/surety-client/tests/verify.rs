@@ -222,6 +222,11 @@ fn deployment() -> Deployment {
         preimages: Address::ZERO,
         machine: Address::ZERO,
         disputes: DOMAIN.verifying_contract,
+        records: Address::ZERO,
+        quorum: Address::ZERO,
+        tasks: Address::ZERO,
+        faults: Address::ZERO,
+        issuance: Address::ZERO,
     }
 }
 

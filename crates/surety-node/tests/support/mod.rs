@@ -295,6 +295,11 @@ pub fn deployment() -> Deployment {
         preimages: Address::ZERO,
         machine: Address::ZERO,
         disputes: disputes(),
+        records: Address::ZERO,
+        quorum: Address::ZERO,
+        tasks: Address::ZERO,
+        faults: Address::ZERO,
+        issuance: Address::ZERO,
     }
 }
 
