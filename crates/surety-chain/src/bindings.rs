@@ -396,6 +396,7 @@ sol! {
         event ProgramSet(address indexed service, bytes4 indexed selector, bytes32 program);
         event OperatorRegistered(address indexed operator, address indexed owner, string endpoint);
         event EndpointSet(address indexed operator, string endpoint);
+        event KeysSet(address indexed operator, bytes blsKey, bytes32 encryptionKey, string peerAddress);
 
         error ServiceExists(address service);
         error UnknownService(address service);
@@ -408,6 +409,12 @@ sol! {
         error BudgetTooLarge(uint64 found, uint64 limit);
         error EndpointTooLong(uint256 length, uint256 limit);
         error WrongProof(address operator, address recovered);
+        error BadKeyLength(uint256 found, uint256 expected);
+        error BadProofLength(uint256 found, uint256 expected);
+        error ZeroKey();
+        error PeerAddressTooLong(uint256 length, uint256 limit);
+
+        error WrongPossession(address operator, bytes32 message);
 
         function registerService(
             address service,
@@ -425,6 +432,14 @@ sol! {
 
         function setEndpoint(address operator, string calldata endpoint) external;
 
+        function setKeys(
+            address operator,
+            bytes calldata blsKey,
+            bytes calldata proof,
+            bytes32 encryptionKey,
+            string calldata peerAddress
+        ) external;
+
         function programOf(address service, bytes4 selector) external view returns (bytes32 program);
 
         function serviceOf(address service)
@@ -439,6 +454,13 @@ sol! {
         function operatorOf(address operator) external view returns (address owner, string memory endpoint);
 
         function ownerOf(address operator) external view returns (address owner);
+
+        function keysOf(address operator)
+            external
+            view
+            returns (bytes memory blsKey, bytes32 encryptionKey, string memory peerAddress);
+
+        function keysAt(address operator) external view returns (address page);
 
         function chainIdOf(address service) external view returns (uint64);
     }
