@@ -3,12 +3,14 @@ pragma solidity ^0.8.28;
 
 import {IRegistry, ServiceParameters} from "./interfaces/IRegistry.sol";
 import {IService} from "./interfaces/IService.sol";
+import {BLS} from "./libraries/BLS.sol";
 import {Pages} from "./libraries/Pages.sol";
 import {ECDSA} from "solady/utils/ECDSA.sol";
 import {EIP712} from "solady/utils/EIP712.sol";
+import {SSTORE2} from "solady/utils/SSTORE2.sol";
 
 /// @title Registry
-/// @notice Services and operators: see `IRegistry`.
+/// @notice Services, operators and their keys: see `IRegistry`.
 contract Registry is IRegistry, EIP712 {
     struct ServiceRecord {
         bytes32 manifest;
@@ -22,13 +24,16 @@ contract Registry is IRegistry, EIP712 {
     }
 
     bytes32 private constant OPERATOR_TYPEHASH = keccak256("Operator(address key,address owner,string endpoint)");
+    bytes32 private constant POSSESSION = keccak256("surety.possession");
     uint256 private constant MAX_ENDPOINT_LENGTH = 256;
+    uint256 private constant MAX_PEER_ADDRESS_LENGTH = 256;
     /// Largest budget that a dispute takes: an answer to a request with a larger one could not be held to account.
     uint64 private constant MAX_BUDGET = 1 << 45;
 
     mapping(address service => ServiceRecord) private _services;
     mapping(address service => mapping(bytes4 selector => bytes32)) private _programs;
     mapping(address operator => OperatorRecord) private _operators;
+    mapping(address operator => address) public keysAt;
     address[] private _serviceList;
 
     // Services
@@ -85,12 +90,33 @@ contract Registry is IRegistry, EIP712 {
 
     /// @inheritdoc IRegistry
     function setEndpoint(address operator, string calldata endpoint) external {
-        address owner = _operators[operator].owner;
-        if (owner == address(0)) revert UnknownOperator(operator);
-        if (msg.sender != owner) revert NotOperatorOwner(operator, msg.sender, owner);
+        _checkOperatorOwner(operator);
         _checkEndpoint(endpoint);
         _operators[operator].endpoint = endpoint;
         emit EndpointSet(operator, endpoint);
+    }
+
+    /// @inheritdoc IRegistry
+    function setKeys(
+        address operator,
+        bytes calldata blsKey,
+        bytes calldata proof,
+        bytes32 encryptionKey,
+        string calldata peerAddress
+    ) external {
+        _checkOperatorOwner(operator);
+        if (blsKey.length != BLS.KEY_LENGTH) revert BadKeyLength(blsKey.length, BLS.KEY_LENGTH);
+        if (proof.length != BLS.SIGNATURE_LENGTH) revert BadProofLength(proof.length, BLS.SIGNATURE_LENGTH);
+        uint256 length = bytes(peerAddress).length;
+        if (length > MAX_PEER_ADDRESS_LENGTH) revert PeerAddressTooLong(length, MAX_PEER_ADDRESS_LENGTH);
+        uint256[8] memory key = abi.decode(blsKey, (uint256[8]));
+        if (BLS.isZero(key)) revert ZeroKey();
+        bytes32 message = keccak256(abi.encode(POSSESSION, block.chainid, address(this), operator, keccak256(blsKey)));
+        if (!BLS.verify(proof, key, BLS.hashToG1(abi.encode(message), BLS.POSSESSION_TAG))) {
+            revert WrongPossession(operator, message);
+        }
+        keysAt[operator] = SSTORE2.write(abi.encodePacked(BLS.packed(key), encryptionKey, peerAddress));
+        emit KeysSet(operator, blsKey, encryptionKey, peerAddress);
     }
 
     // Views
@@ -142,6 +168,20 @@ contract Registry is IRegistry, EIP712 {
         return uint64(hash & ((1 << 48) - 1) | 1 << 47);
     }
 
+    /// @inheritdoc IRegistry
+    function keysOf(address operator)
+        external
+        view
+        returns (bytes memory blsKey, bytes32 encryptionKey, string memory peerAddress)
+    {
+        address page = keysAt[operator];
+        if (page == address(0)) return (blsKey, encryptionKey, peerAddress);
+        uint256 end = BLS.PACKED_KEY_LENGTH;
+        blsKey = BLS.unpacked(SSTORE2.read(page, 0, end));
+        encryptionKey = bytes32(SSTORE2.read(page, end, end + 32));
+        peerAddress = string(SSTORE2.read(page, end + 32));
+    }
+
     function _setProgram(address service, bytes4 selector, bytes32 program) private {
         _programs[service][selector] = program;
         emit ProgramSet(service, selector, program);
@@ -154,6 +194,12 @@ contract Registry is IRegistry, EIP712 {
     function _checkServiceOwner(address service) private view {
         address owner = IService(service).owner();
         if (msg.sender != owner) revert NotServiceOwner(service, msg.sender, owner);
+    }
+
+    function _checkOperatorOwner(address operator) private view {
+        address owner = _operators[operator].owner;
+        if (owner == address(0)) revert UnknownOperator(operator);
+        if (msg.sender != owner) revert NotOperatorOwner(operator, msg.sender, owner);
     }
 
     function _checkEndpoint(string calldata endpoint) private pure {

@@ -38,6 +38,7 @@ interface IQuorum {
     error NoMembers(address service);
     error TooEarly(address service, uint256 block_, uint256 next);
     error UnknownSet(address service, uint64 set);
+    error UnknownMember(address service, uint64 set, uint8 index);
     error NoSigners();
     error SignersOutOfRange(uint256 signers, uint8 members);
     error BadSignatureLength(uint256 found, uint256 expected);
@@ -64,6 +65,9 @@ interface IQuorum {
 
     /// @return set number of the set in force at `block_`: the last one fixed at or before it; 0 if there is none
     function setAt(address service, uint64 block_) external view returns (uint64 set);
+
+    /// @return the contracts that hold the set's roll, as in `SetFixed`; the second is zero if one is enough
+    function pagesOf(address service, uint64 set) external view returns (address[2] memory);
 
     /// @return the member with this index
     function memberOf(address service, uint64 set, uint8 index) external view returns (Member memory);

@@ -23,6 +23,7 @@ interface IRegistry {
     event ProgramSet(address indexed service, bytes4 indexed selector, bytes32 program);
     event OperatorRegistered(address indexed operator, address indexed owner, string endpoint);
     event EndpointSet(address indexed operator, string endpoint);
+    event KeysSet(address indexed operator, bytes blsKey, bytes32 encryptionKey, string peerAddress);
 
     error ServiceExists(address service);
     error UnknownService(address service);
@@ -35,6 +36,12 @@ interface IRegistry {
     error BudgetTooLarge(uint64 found, uint64 limit);
     error EndpointTooLong(uint256 length, uint256 limit);
     error WrongProof(address operator, address recovered);
+    error BadKeyLength(uint256 found, uint256 expected);
+    error BadProofLength(uint256 found, uint256 expected);
+    error ZeroKey();
+    error PeerAddressTooLong(uint256 length, uint256 limit);
+    /// `blsKey` is no key, or `proof` is not its signature over `message`.
+    error WrongPossession(address operator, bytes32 message);
 
     /// @notice Registers the contract `service`. Callable by `IService(service).owner()`, once.
     /// @param manifest keccak-256 of the manifest (`service.toml`)
@@ -65,6 +72,22 @@ interface IRegistry {
     /// @notice Replaces an operator's endpoint. Callable by its owner.
     function setEndpoint(address operator, string calldata endpoint) external;
 
+    /// @notice Sets, or replaces, the keys that `operator` votes and receives private payloads with, and where its peer
+    /// is found. Sets already fixed (`IQuorum`) keep the keys they were fixed with. Callable by its owner.
+    /// @param blsKey public key, 256 bytes, G2 as in EIP-2537; not the point at infinity
+    /// @param proof proof of possession, 128 bytes, G1: the key's signature, under the tag
+    /// `BLS_POP_BLS12381G1_XMD:SHA-256_SSWU_RO_POP_`, of the 32 bytes `hash(abi.encode(hash("surety.possession"),
+    /// chainId, <this contract>, operator, hash(blsKey)))`
+    /// @param encryptionKey X25519
+    /// @param peerAddress multiaddress without the `/p2p` part, at most 256 bytes
+    function setKeys(
+        address operator,
+        bytes calldata blsKey,
+        bytes calldata proof,
+        bytes32 encryptionKey,
+        string calldata peerAddress
+    ) external;
+
     /// @return program program hash of the method; zero if there is none
     function programOf(address service, bytes4 selector) external view returns (bytes32 program);
 
@@ -88,6 +111,18 @@ interface IRegistry {
 
     /// @return owner account that controls the operator's stake; zero if the operator is unknown
     function ownerOf(address operator) external view returns (address owner);
+
+    /// @return blsKey 256 bytes, G2 as in EIP-2537; empty if the operator has set no keys
+    /// @return encryptionKey X25519
+    /// @return peerAddress multiaddress without the `/p2p` part
+    function keysOf(address operator)
+        external
+        view
+        returns (bytes memory blsKey, bytes32 encryptionKey, string memory peerAddress);
+
+    /// @return page contract whose code, after one byte, is the BLS key (192 bytes, `docs/spec/network.md`, section 2),
+    /// the encryption key (32) and the peer address; zero if the operator has set no keys
+    function keysAt(address operator) external view returns (address page);
 
     /// @return the chain id that requests to `service` are signed for (`docs/spec/wire.md`, section 1)
     function chainIdOf(address service) external view returns (uint64);
