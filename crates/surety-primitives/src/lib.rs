@@ -1,5 +1,5 @@
 //! Identifiers, typed structs, EIP-712 digests and canonical encodings of Surety (`docs/spec/wire.md`,
-//! `docs/spec/dispute.md`). No I/O, no clock: what goes in decides what comes out.
+//! `docs/spec/dispute.md`, `docs/spec/network.md`). No I/O, no clock: what goes in decides what comes out.
 //!
 //! Hashes are keccak-256. Everything read from outside is bounded and either accepted whole or refused with an
 //! error that says what was found and what was expected.
@@ -10,20 +10,33 @@ extern crate alloc;
 extern crate std;
 
 mod answer;
+#[cfg(feature = "bls")]
+pub mod bls;
 mod budget;
+#[cfg(feature = "bls")]
+pub mod certificate;
 mod chain_id;
 mod claim;
 mod domain;
 mod ids;
 #[cfg(feature = "serde")]
 mod json;
+#[cfg(feature = "bls")]
+pub mod keys;
 mod outcome;
 mod output;
 mod registration;
 mod request;
 mod response;
+#[cfg(feature = "sealed")]
+pub mod sealed;
+pub mod selection;
+#[cfg(feature = "bls")]
+pub mod set;
 mod signature;
 mod statement;
+pub mod value;
+pub mod vote;
 
 pub use alloy_primitives::{Address, B256, Bytes};
 pub use answer::{Answer, AnswerError};
