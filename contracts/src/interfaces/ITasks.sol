@@ -33,7 +33,7 @@ struct Trigger {
     address service;
     /// hash of the event's name in the manifest
     bytes32 eventName;
-    /// paid to the signers of each event's certificate, in equal parts
+    /// paid to the signers of each event's certificate, in equal parts; what does not divide stays with the application
     uint96 fee;
 }
 
@@ -67,12 +67,14 @@ struct Run {
 struct Settlement {
     bytes32 run;
     uint8 step;
+    /// 0 to 3
     uint8 attempt;
     /// value hash (or salted hash) of the inputs
     bytes32 inputs;
     /// value hash (or salted hash) of the output
     bytes32 output;
     uint32 secondsSpent;
+    /// bytes billed
     uint32 size;
     /// (VALIDATION, r, VALID) by more than half of the committee or by the quorum; (RESULT, ., r) by the executor
     /// where there is no committee
@@ -83,15 +85,21 @@ struct Settlement {
     bytes header;
 }
 
+/// A member's place in a set.
+struct Seat {
+    uint64 set;
+    uint8 index;
+}
+
 /// @title Tasks
 /// @notice Applications' deposits, flows, runs and what is paid for them: `docs/spec/network.md`, section 8. At all
-/// times deposits, reservations and earnings sum up to the contract's token balance, less what was sent to it by
-/// mistake.
+/// times deposits, reservations, earnings and what was burnt sum up to the contract's token balance, less what was sent
+/// to it by mistake. The token must be a plain one, as `IStaking` says.
 interface ITasks {
-    event TermsSet(address indexed service, uint16 quorum);
+    event TermsSet(address indexed service, uint64 set, uint16 quorum);
     event PriceSet(address indexed service, bytes32 indexed task, Price price);
     event Deposited(address indexed application, uint256 amount);
-    event Withdrawn(address indexed account, uint256 amount);
+    event Withdrawn(address indexed application, uint256 amount);
     event FlowCreated(uint256 indexed flow, address indexed owner, bytes definition, Trigger trigger, Step[] steps);
     event FlowDeleted(uint256 indexed flow);
     event EventCertified(address indexed service, bytes32 indexed key, bytes32 value, uint64 set, uint256 signers);
@@ -101,6 +109,9 @@ interface ITasks {
     event Settled(bytes32 indexed run, uint8 indexed step, uint8 attempt, address executor, bytes32 result, uint96 paid);
     event RunClosed(bytes32 indexed run, uint96 returned);
     event Earned(address indexed service, address indexed operator, uint256 amount);
+    /// Each of the `signers` of the set earned `share`.
+    event SignersEarned(address indexed service, uint64 indexed set, uint256 signers, uint256 share);
+    event Claimed(address indexed service, address indexed operator, address indexed to, uint256 paid, uint256 burnt);
 
     error UnknownService(address service);
     error NotServiceOwner(address service, address caller, address owner);
@@ -111,33 +122,42 @@ interface ITasks {
     error StepsOutOfRange(uint256 found, uint256 limit);
     error StepInvalid(uint256 step);
     error DepositTooSmall(address application, uint256 found, uint256 needed);
+    error WrongKind(uint8 found, uint8 expected);
     error WrongEvent(bytes32 found, bytes32 expected);
     error WrongVote(bytes32 found, bytes32 expected);
     error NotASet(address service, uint64 found, uint64 expected);
+    error SetTooOld(address service, uint64 set, uint256 age, uint256 limit);
     error QuorumNotReached(uint256 power, uint256 total, uint16 quorum);
     error ContradictsCertified(bytes32 key, bytes32 found, bytes32 expected);
     error RunExists(bytes32 run);
     error UnknownRun(bytes32 run);
+    error UnknownStep(bytes32 run, uint8 step);
     error StepSettled(bytes32 run, uint8 step);
     error RunIsClosed(bytes32 run);
+    error RunIsOpen(bytes32 run, uint256 until);
     error RandomnessUnknown(uint64 block_);
     error WrongHeader(uint64 block_, bytes32 found, bytes32 expected);
+    error AttemptOutOfRange(uint8 found, uint8 limit);
     error OutOfTime(uint256 time, uint256 from, uint256 until);
     error NoExecutor(bytes32 run, uint8 step, uint8 attempt);
+    error ExecutorNotSigned(address executor, uint256 signers);
     error WrongNodes(bytes32 found, bytes32 expected);
     error WrongInputs(bytes32 found, bytes32 expected);
     error CommitteeNotReached(uint256 signed, uint256 needed);
-    error NothingToWithdraw(address account);
+    error WrongSeat(address found, address expected);
+    error NothingToClaim(address service, address operator);
     error NotOperatorOwner(address operator, address caller, address owner);
     error FeeOnTransfer(uint256 sent, uint256 received);
 
     // Services
 
     /// @notice Sets the quorum of `service`, in 1/10,000 of the power: above 5,000, at most 10,000. Callable by the
-    /// service's owner; 6,667 until then. Counts for what is certified from now on.
+    /// service's owner; 6,667 until then. Counts for the sets fixed from now on: what a member signs is never judged by
+    /// a quorum that was chosen after it was made a member.
     function setTerms(address service, uint16 quorum) external;
 
-    /// @notice Sets what a task costs. Callable by the service's owner.
+    /// @notice Sets what a task costs. Callable by the service's owner. Counts for runs from the next block on: work
+    /// that was begun is paid as it was priced.
     function setPrice(address service, bytes32 task, Price calldata price) external;
 
     // Applications
@@ -149,48 +169,86 @@ interface ITasks {
     function withdraw(uint256 amount) external;
 
     /// @param definition canonical JSON of `flow.toml`, at most 16 KiB
+    /// @param steps 1 to 32
+    /// @return flow its number, from 1
     function createFlow(bytes calldata definition, Trigger calldata trigger, Step[] calldata steps)
         external
         returns (uint256 flow);
 
-    /// @notice No run of it starts any more. Callable by its owner.
+    /// @notice No run of it starts any more; those that run go on. Callable by its owner.
     function deleteFlow(uint256 flow) external;
 
-    /// @notice Makes a run of one step, paid from the caller's deposit.
+    /// @notice Makes a run of one step, paid from the caller's deposit. Only these inputs are paid for.
+    /// @return run hash of `abi.encode(flow, inputs)`
     function request(Step calldata step, bytes32 inputs) external returns (bytes32 run);
 
     // Anyone
 
     /// @notice Makes a run of `flow` from a certified event, once. `idHash` is the value hash of the event's id.
+    /// The first run of an event verifies the certificate; for the others it may be empty, and the vote must be the
+    /// certified one. The certificate's set must be or have been in force within the last 256 blocks, and not be older
+    /// than `maxSetAge`.
+    /// @return run hash of `abi.encode(flow, event key)`
     function start(uint256 flow, bytes32 idHash, Proven calldata certified) external returns (bytes32 run);
 
-    /// @notice Stores the `prevrandao` of a block while its hash is known to the EVM.
+    /// @notice Stores the `prevrandao` of a block while its hash is known to the EVM: 256 blocks, or 8,191 where there is
+    /// the history contract of EIP-2935.
     /// @param header its RLP
     function pin(uint64 block_, bytes calldata header) external;
 
-    /// @notice Pays for a result.
+    /// @notice Pays for a result, once for each step of a run. An attempt's result is refused before the attempt begins.
+    /// That it did not come too late is what the validators vouch for, since the chain sees only when the transaction
+    /// was included: a deadline here would let those who order transactions take the pay for work done in time. Where
+    /// there are no validators the chain's clock has to do: an executor has one more window to be included.
     function settle(Settlement calldata settlement) external;
 
-    /// @notice Returns what a run holds to its owner: all steps settled or out of attempts, or the flow's graph ended
-    /// early (by the flow's owner, after the last window of a single attempt series has passed for every step).
+    /// @notice Returns what a run holds to its owner, when all is settled or `closableAt` has come.
     function close(bytes32 run) external;
 
     // Operators
 
-    /// @notice Pays what `operator` earned for `service` to the operator's owner, who must be the caller.
-    function claim(address service, address operator) external;
+    /// @notice Pays what `operator` earned for `service` to the operator's owner, who must be the caller, less 5 %, which
+    /// are burnt.
+    /// @param seats the operator's places in sets whose certificates it signed (`collect`); none to claim only what is
+    /// collected
+    function claim(address service, address operator, Seat[] calldata seats) external;
+
+    /// @notice Moves what a member earned with its signatures to its operator's earnings. Anyone may.
+    function collect(address service, Seat calldata seat) external;
 
     // Views
 
+    /// @return quorum of the next set
     function quorumOf(address service) external view returns (uint16);
+    /// @return quorum that counts for this set
+    function quorumAt(address service, uint64 set) external view returns (uint16);
+    /// @return price for runs from the next block on
     function priceOf(address service, bytes32 task) external view returns (Price memory);
+    /// @return price for runs recorded in this block
+    function priceAt(address service, bytes32 task, uint64 block_) external view returns (Price memory);
     function depositOf(address application) external view returns (uint256);
+    function flowCount() external view returns (uint256);
     function flowOf(uint256 flow) external view returns (Flow memory);
     function runOf(bytes32 run) external view returns (Run memory);
+    /// @return Unix seconds from which `close` returns what is left: the run's time, four windows of every step one after
+    /// the other, and an hour for each to be included
+    function closableAt(bytes32 run) external view returns (uint256);
     /// @return value that the quorum certified under the event key; zero if none
     function certifiedOf(address service, bytes32 key) external view returns (bytes32 value);
+    /// @return collected and not yet claimed, in wei of the token
     function earnedOf(address service, address operator) external view returns (uint256);
+    /// @return what `collect` would move
+    function earnedAt(address service, Seat calldata seat) external view returns (uint256);
+    /// @return all that was ever claimed, the burnt part included
+    function claimedOf(address service, address operator) external view returns (uint256);
+    /// @return `prevrandao` of the block; zero if it is not pinned
     function randomnessOf(uint64 block_) external view returns (bytes32);
+    /// @return wei of the token that were claimed and paid to nobody; they stay here for ever
+    function burnt() external view returns (uint256);
+    /// @return part of what is claimed that is burnt, in 1/10,000
+    function burntBps() external view returns (uint256);
+    /// @return blocks after which a set counts no more. Its members may be gone, and have nothing left to lose
+    function maxSetAge() external view returns (uint64);
     function token() external view returns (address);
     function quorum() external view returns (IQuorum);
     function records() external view returns (IRecords);
