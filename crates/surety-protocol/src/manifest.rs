@@ -4,10 +4,15 @@
 //! [`Network::parse`] reads it and reports everything that is wrong at once, each with line, column and path;
 //! [`Network::check_event`], [`Network::check_inputs`] and [`Network::check_outputs`] hold values to it.
 
+mod check;
 mod parse;
 
 use alloc::{collections::BTreeMap, string::String, vec::Vec};
 use core::fmt;
+
+use surety_primitives::value::Path;
+
+pub use check::{Checked, Mismatch, Mismatches, Unfit, check};
 
 /// Longest manifest, bytes.
 pub const MAX_MANIFEST: usize = 1 << 20;
@@ -139,10 +144,6 @@ pub struct Container {
     pub env: BTreeMap<String, Option<String>>,
 }
 
-/// Where a field is: names from the outermost object inwards.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Path(pub Vec<String>);
-
 /// One thing that is wrong with a manifest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
@@ -159,12 +160,6 @@ pub struct Problem {
 /// Everything that is wrong with a manifest, in the order of the text. Never empty.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct Problems(pub Vec<Problem>);
-
-impl fmt::Display for Path {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.join("."))
-    }
-}
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -9,6 +9,7 @@ use alloc::{
 };
 use core::ops::Range;
 
+use surety_primitives::value::{Path, Segment};
 use toml::{
     Spanned,
     de::{DeTable, DeValue},
@@ -16,8 +17,7 @@ use toml::{
 
 use super::{
     Container, DEFAULT_QUORUM, DEFAULT_VALIDATORS, DEFAULT_WINDOW, Event, Fields, Kind, MAX_DECLARATIONS, MAX_DEPTH,
-    MAX_FIELDS, MAX_MANIFEST, MAX_VALIDATORS, MAX_WINDOW, Network, Path, Price, Problem, Problems, Task, Type,
-    Verification,
+    MAX_FIELDS, MAX_MANIFEST, MAX_VALIDATORS, MAX_WINDOW, Network, Price, Problem, Problems, Task, Type, Verification,
 };
 
 /// Longest name of anything.
@@ -211,7 +211,13 @@ impl Reader<'_> {
                 );
                 continue;
             };
-            let names = Path(text.split('.').map(str::to_owned).collect());
+            let names: Path = match text.parse() {
+                Ok(names) => names,
+                Err(error) => {
+                    self.say(&entry.span(), &path, format!("{error}"));
+                    continue;
+                }
+            };
             if let Err(message) = always_there(data, &names) {
                 self.say(&entry.span(), &path, message);
             } else if !seen.insert(names.clone()) {
@@ -697,9 +703,14 @@ impl<'a, 'i> Table<'a, 'i> {
 /// Whether a path leads to a field that every event has exactly once.
 fn always_there(data: &Fields, path: &Path) -> Result<(), String> {
     let mut fields = data;
-    let mut left = path.0.len();
-    for name in &path.0 {
+    let mut left = path.segments().len();
+    for segment in path.segments() {
         left = left.saturating_sub(1);
+        let Segment::Key(name) = segment else {
+            return Err(format!(
+                "found `{path}`, expected names of fields, no elements of lists"
+            ));
+        };
         let Some(field) = fields.get(name) else {
             let declared: Vec<&str> = fields.keys().map(String::as_str).collect();
             return Err(format!(
@@ -721,7 +732,7 @@ fn always_there(data: &Fields, path: &Path) -> Result<(), String> {
             _ => return Err(format!("found `{path}`, but `{name}` is {field}, expected an Object")),
         };
     }
-    Ok(())
+    Err("found an empty name, expected a field's".to_owned())
 }
 
 /// What stands there, for a message.
