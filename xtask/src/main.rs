@@ -10,6 +10,7 @@ mod dispute_vectors;
 mod licences;
 mod machine_spec;
 mod machine_vectors;
+mod network_vectors;
 mod primitives_vectors;
 mod repo;
 mod tidy;
@@ -57,6 +58,11 @@ const COMMANDS: &[Command] = &[
         "machine-vectors",
         "write vectors/machine/; --check compares instead",
         machine_vectors::run,
+    ),
+    (
+        "network-vectors",
+        "write vectors/network/; --check compares instead",
+        network_vectors::run,
     ),
     (
         "primitives-vectors",

@@ -1,6 +1,9 @@
 //! Certificates: what members of a set signed together, and proofs that a vote is among it
 //! (`docs/spec/network.md`, section 3).
 
+#[cfg(feature = "serde")]
+mod json;
+
 use crate::{
     Domain,
     bls::{BlsError, Signature},

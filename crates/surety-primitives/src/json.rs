@@ -10,13 +10,13 @@ use alloy_primitives::{Address, hex};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 
 /// `0x` and lower-case hex of whole bytes.
-struct Data(Vec<u8>);
+pub(crate) struct Data(pub(crate) Vec<u8>);
 
 /// `0x` and hex without leading zeros; `0x0` for zero.
-struct Quantity(u64);
+pub(crate) struct Quantity(pub(crate) u64);
 
 /// What follows `0x`: hexadecimal digits only (the parsers below also take a sign, or a second `0x`).
-fn digits<E: Error>(text: &str) -> Result<&str, E> {
+pub(crate) fn digits<E: Error>(text: &str) -> Result<&str, E> {
     let digits = text
         .strip_prefix("0x")
         .filter(|digits| digits.bytes().all(|b| b.is_ascii_hexdigit()));
@@ -53,7 +53,7 @@ impl<'de> Deserialize<'de> for Quantity {
     }
 }
 
-fn fixed<const N: usize, E: Error>(data: &Data) -> Result<[u8; N], E> {
+pub(crate) fn fixed<const N: usize, E: Error>(data: &Data) -> Result<[u8; N], E> {
     let found = data.0.len();
     <[u8; N]>::try_from(data.0.as_slice()).map_err(|_| E::custom(format!("found {found} bytes, expected {N}")))
 }
@@ -102,14 +102,14 @@ impl<'de> Deserialize<'de> for CompactSignature {
     }
 }
 
-mod address {
+pub(crate) mod address {
     use super::*;
 
-    pub(super) fn serialize<S: Serializer>(address: &Address, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<S: Serializer>(address: &Address, serializer: S) -> Result<S::Ok, S::Error> {
         Data(address.to_vec()).serialize(serializer)
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Address, D::Error> {
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Address, D::Error> {
         Ok(fixed::<20, D::Error>(&Data::deserialize(deserializer)?)?.into())
     }
 }

@@ -318,6 +318,11 @@ impl Signers {
         self.0
     }
 
+    /// As the contracts have it.
+    pub fn to_u256(self) -> U256 {
+        U256::from(self.0)
+    }
+
     /// The member with this index alone; `None` from [`MAX_MEMBERS`].
     pub fn only(index: usize) -> Option<Self> {
         (index < MAX_MEMBERS).then(|| Self(1 << index))
@@ -391,12 +396,6 @@ impl FromIterator<usize> for Signers {
             signers.insert(index);
         }
         signers
-    }
-}
-
-impl From<Signers> for U256 {
-    fn from(signers: Signers) -> Self {
-        U256::from(signers.0)
     }
 }
 

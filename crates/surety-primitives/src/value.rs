@@ -1,6 +1,8 @@
 //! Values: data of events, inputs and outputs of tasks, and their canonical encoding (`docs/spec/network.md`,
 //! section 5).
 
+#[cfg(feature = "serde")]
+mod data_model;
 mod json;
 mod path;
 
