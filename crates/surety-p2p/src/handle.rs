@@ -13,7 +13,7 @@ use alloy_primitives::Address;
 use libp2p::{Multiaddr, PeerId};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::{Config, Count, Counters, Error, Identity, Members, Misbehaviour};
+use crate::{Config, Count, Counters, Error, Identity, Members, Misbehaviour, address_of};
 
 /// A connected peer.
 #[derive(Debug, Clone, PartialEq)]
@@ -92,6 +92,15 @@ impl Shared {
     /// The members as they are now.
     pub(crate) fn members(&self) -> Arc<Members> {
         self.members.borrow().clone()
+    }
+
+    /// The operator behind a peer, if it has a service in common with this node.
+    pub(crate) fn fellow(&self, peer: &PeerId) -> Option<Address> {
+        let operator = address_of(peer)?;
+        self.members
+            .borrow()
+            .are_fellows(self.identity.address(), operator)
+            .then_some(operator)
     }
 }
 

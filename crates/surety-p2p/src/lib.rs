@@ -10,18 +10,22 @@
 //! | [`Handle::request`] with a reply (request-response) | yes | yes, more slowly |
 //! | connections | reserved places | what is left |
 //!
-//! `Network::start(Config, Identity, watch::Receiver<Arc<Members>>).await -> Result<(Handle, Events), Error>`.
+//! [`Network::start`] gives a [`Handle`] to speak through and [`Events`] to listen to.
 //!
 //! Messages are opaque bytes here. Every queue is bounded, in messages and in bytes; what does not fit is refused to
 //! the caller, held back on the wire, or dropped and counted ([`Counters`]).
 
+mod behaviour;
+mod bucket;
 mod config;
 mod counters;
+mod direct;
 mod error;
 mod event;
 mod handle;
 mod identity;
 mod members;
+mod network;
 mod standing;
 
 pub use config::{Config, Rate};
@@ -31,6 +35,7 @@ pub use event::{Event, Events, Message, Reply, Request, Via};
 pub use handle::{Handle, Peer};
 pub use identity::{BadIdentity, Identity, address_of};
 pub use members::Members;
+pub use network::Network;
 pub use standing::Misbehaviour;
 
 /// Addresses of operators and services.
