@@ -59,12 +59,16 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// A source without comments, imports and pragma, indented by one level.
+/// A source without comments, imports and pragma, indented by one level. Contracts that are not interfaces are named by
+/// their address, which is what they are in the ABI.
 fn declarations(source: &str) -> String {
+    let source = contracts(source)
+        .iter()
+        .fold(source.to_owned(), |text, name| text.replace(&format!("({name})"), "(address)"));
     let mut out = String::new();
     let mut blank = true;
     let mut in_import = false;
-    for line in without_block_comments(source).lines() {
+    for line in without_block_comments(&source).lines() {
         let code = line.split("//").next().unwrap_or_default().trim_end();
         let start = code.trim_start();
         if in_import || start.starts_with("import ") || start.starts_with("pragma ") {
@@ -90,6 +94,16 @@ fn declarations(source: &str) -> String {
         out.pop();
     }
     out
+}
+
+/// Names of the contracts that a source imports from the folder above its own.
+fn contracts(source: &str) -> Vec<String> {
+    let named = |line: &str| {
+        let (names, path) = line.strip_prefix("import {")?.split_once("} from \"../")?;
+        let direct = path.chars().next().is_some_and(char::is_uppercase);
+        direct.then(|| names.split(',').map(|name| name.trim().to_owned()).collect::<Vec<_>>())
+    };
+    source.lines().filter_map(named).flatten().collect()
 }
 
 fn without_block_comments(source: &str) -> String {

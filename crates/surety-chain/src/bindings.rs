@@ -196,31 +196,43 @@ sol! {
     struct Case {
         address service;
         uint64 set;
-        bytes32 subject;
 
         uint64 until;
+
         bool punished;
-        address reporter;
+
+        uint256 reported;
+
         address[] operators;
+
+        address[] reporters;
     }
 
     interface IFaults {
         event Reported(
-            bytes32 indexed id, address indexed service, address indexed operator, uint64 set, bytes32 subject, uint64 until
+            bytes32 indexed id,
+            address indexed service,
+            address indexed operator,
+            uint64 set,
+            uint8 kind,
+            bytes32 subject,
+            address reporter,
+            uint64 until
         );
-        event Punished(bytes32 indexed id, uint256 slashed);
+        event Punished(bytes32 indexed id, address[] operators, uint256 slashed);
 
         error NotABallot(uint256 signers);
         error NotTheSame(bytes32 first, bytes32 second);
         error NoContradiction(bytes32 value);
         error KindHasNoQuorum(uint8 kind);
+        error WrongKind(uint8 found, uint8 expected);
+        error WrongVote(bytes32 found, bytes32 expected);
         error QuorumNotReached(uint256 power, uint256 total, uint16 quorum);
-        error AlreadyReported(bytes32 id, address operator);
+        error NobodyNew(bytes32 id, uint256 signers);
         error WindowOver(bytes32 id, uint256 until);
         error WindowOpen(bytes32 id, uint256 until);
         error UnknownCase(bytes32 id);
         error AlreadyPunished(bytes32 id);
-        error TooMany(bytes32 id, uint256 limit);
 
         function reportDouble(Proven calldata first, Proven calldata second) external returns (bytes32 id);
 
@@ -230,6 +242,8 @@ sol! {
 
         function punish(bytes32 id) external;
 
+        function idOf(address service, uint64 set, uint8 kind, bytes32 subject) external pure returns (bytes32 id);
+
         function caseOf(bytes32 id) external view returns (Case memory);
 
         function quorum() external view returns (IQuorum);
@@ -238,6 +252,45 @@ sol! {
         function tasks() external view returns (ITasks);
 
         function reportWindow() external view returns (uint64);
+    }
+
+    interface IIssuance {
+        event Recorded(
+            uint256 indexed epoch, address indexed service, address indexed operator, uint256 claimed, uint256 points
+        );
+        event Minted(
+            uint256 indexed epoch, address indexed service, address indexed operator, address to, uint256 amount
+        );
+
+        error EpochLengthZero();
+        error NothingToRecord(address service, address operator);
+        error EpochNotOver(uint256 epoch, uint256 current);
+        error NothingToMint(uint256 epoch, address service, address operator);
+
+        function record(address service, address operator) external;
+
+        function mint(uint256 epoch, address service, address operator) external returns (uint256 minted);
+
+        function current() external view returns (uint256);
+
+        function pointsOf(uint256 epoch, address service, address operator) external view returns (uint256);
+
+        function pointsIn(uint256 epoch) external view returns (uint256);
+
+        function countedOf(address service, address operator) external view returns (uint256);
+
+        function mostFor(uint256 points) external view returns (uint256);
+
+        function tasks() external view returns (ITasks);
+        function token() external view returns (address);
+
+        function amount() external view returns (uint256);
+
+        function epochLength() external view returns (uint64);
+
+        function began() external view returns (uint64);
+
+        function rate() external view returns (uint256);
     }
 
     interface IMachine {
@@ -301,6 +354,7 @@ sol! {
         error NoMembers(address service);
         error TooEarly(address service, uint256 block_, uint256 next);
         error UnknownSet(address service, uint64 set);
+        error UnknownMember(address service, uint64 set, uint8 index);
         error NoSigners();
         error SignersOutOfRange(uint256 signers, uint8 members);
         error BadSignatureLength(uint256 found, uint256 expected);
@@ -319,6 +373,8 @@ sol! {
         function setOf(address service, uint64 set) external view returns (SetHeader memory);
 
         function setAt(address service, uint64 block_) external view returns (uint64 set);
+
+        function pagesOf(address service, uint64 set) external view returns (address[2] memory);
 
         function memberOf(address service, uint64 set, uint8 index) external view returns (Member memory);
 
@@ -584,12 +640,6 @@ sol! {
         function leaveDelay() external view returns (uint64);
     }
 
-    struct Price {
-        uint96 perCall;
-        uint80 perSecond;
-        uint80 perKilobyte;
-    }
-
     struct Step {
         address service;
 
@@ -638,12 +688,14 @@ sol! {
     struct Settlement {
         bytes32 run;
         uint8 step;
+
         uint8 attempt;
 
         bytes32 inputs;
 
         bytes32 output;
         uint32 secondsSpent;
+
         uint32 size;
 
         Proven votes;
@@ -654,10 +706,8 @@ sol! {
     }
 
     interface ITasks {
-        event TermsSet(address indexed service, uint16 quorum);
-        event PriceSet(address indexed service, bytes32 indexed task, Price price);
         event Deposited(address indexed application, uint256 amount);
-        event Withdrawn(address indexed account, uint256 amount);
+        event Withdrawn(address indexed application, uint256 amount);
         event FlowCreated(uint256 indexed flow, address indexed owner, bytes definition, Trigger trigger, Step[] steps);
         event FlowDeleted(uint256 indexed flow);
         event EventCertified(address indexed service, bytes32 indexed key, bytes32 value, uint64 set, uint256 signers);
@@ -668,38 +718,42 @@ sol! {
         event RunClosed(bytes32 indexed run, uint96 returned);
         event Earned(address indexed service, address indexed operator, uint256 amount);
 
+        event SignersEarned(address indexed service, uint64 indexed set, uint256 signers, uint256 share);
+        event Claimed(address indexed service, address indexed operator, address indexed to, uint256 paid, uint256 burnt);
+
         error UnknownService(address service);
-        error NotServiceOwner(address service, address caller, address owner);
-        error QuorumOutOfRange(uint16 found);
         error UnknownFlow(uint256 flow);
         error NotFlowOwner(uint256 flow, address caller, address owner);
         error DefinitionTooLong(uint256 found, uint256 limit);
         error StepsOutOfRange(uint256 found, uint256 limit);
         error StepInvalid(uint256 step);
         error DepositTooSmall(address application, uint256 found, uint256 needed);
+        error WrongKind(uint8 found, uint8 expected);
         error WrongEvent(bytes32 found, bytes32 expected);
         error WrongVote(bytes32 found, bytes32 expected);
         error NotASet(address service, uint64 found, uint64 expected);
+        error SetTooOld(address service, uint64 set, uint256 age, uint256 limit);
         error QuorumNotReached(uint256 power, uint256 total, uint16 quorum);
         error ContradictsCertified(bytes32 key, bytes32 found, bytes32 expected);
         error RunExists(bytes32 run);
         error UnknownRun(bytes32 run);
+        error UnknownStep(bytes32 run, uint8 step);
         error StepSettled(bytes32 run, uint8 step);
         error RunIsClosed(bytes32 run);
+        error RunIsOpen(bytes32 run, uint256 until);
         error RandomnessUnknown(uint64 block_);
         error WrongHeader(uint64 block_, bytes32 found, bytes32 expected);
+        error AttemptOutOfRange(uint8 found, uint8 limit);
         error OutOfTime(uint256 time, uint256 from, uint256 until);
         error NoExecutor(bytes32 run, uint8 step, uint8 attempt);
+        error ExecutorNotSigned(address executor, uint256 signers);
         error WrongNodes(bytes32 found, bytes32 expected);
         error WrongInputs(bytes32 found, bytes32 expected);
         error CommitteeNotReached(uint256 signed, uint256 needed);
-        error NothingToWithdraw(address account);
+        error NotAMember(address service, uint64 set, uint8 index);
+        error NothingToClaim(address service, address operator);
         error NotOperatorOwner(address operator, address caller, address owner);
         error FeeOnTransfer(uint256 sent, uint256 received);
-
-        function setTerms(address service, uint16 quorum) external;
-
-        function setPrice(address service, bytes32 task, Price calldata price) external;
 
         function deposit(uint256 amount) external;
 
@@ -723,19 +777,66 @@ sol! {
 
         function claim(address service, address operator) external;
 
-        function quorumOf(address service) external view returns (uint16);
-        function priceOf(address service, bytes32 task) external view returns (Price memory);
+        function collect(address service, uint64 set, uint8 index) external;
+
         function depositOf(address application) external view returns (uint256);
+        function flowCount() external view returns (uint256);
         function flowOf(uint256 flow) external view returns (Flow memory);
         function runOf(bytes32 run) external view returns (Run memory);
 
+        function closableAt(bytes32 run) external view returns (uint256);
+
         function certifiedOf(address service, bytes32 key) external view returns (bytes32 value);
+
         function earnedOf(address service, address operator) external view returns (uint256);
+
+        function uncollectedOf(address service, uint64 set, uint8 index) external view returns (uint256);
+
+        function claimedOf(address service, address operator) external view returns (uint256);
+
         function randomnessOf(uint64 block_) external view returns (bytes32);
+
+        function burnt() external view returns (uint256);
+
+        function burntBps() external view returns (uint256);
+
+        function maxSetAge() external view returns (uint64);
         function token() external view returns (address);
+
+        function terms() external view returns (ITerms);
         function quorum() external view returns (IQuorum);
         function records() external view returns (IRecords);
         function registry() external view returns (IRegistry);
+    }
+
+    struct Price {
+        uint96 perCall;
+        uint80 perSecond;
+        uint80 perKilobyte;
+    }
+
+    interface ITerms {
+        event TermsSet(address indexed service, uint64 set, uint16 quorum);
+        event PriceSet(address indexed service, bytes32 indexed task, Price price);
+
+        error UnknownService(address service);
+        error NotServiceOwner(address service, address caller, address owner);
+        error QuorumOutOfRange(uint16 found);
+
+        function setTerms(address service, uint16 quorum) external;
+
+        function setPrice(address service, bytes32 task, Price calldata price) external;
+
+        function quorumOf(address service) external view returns (uint16);
+
+        function quorumAt(address service, uint64 set) external view returns (uint16);
+
+        function priceOf(address service, bytes32 task) external view returns (Price memory);
+
+        function priceAt(address service, bytes32 task, uint64 block_) external view returns (Price memory);
+
+        function registry() external view returns (IRegistry);
+        function quorum() external view returns (IQuorum);
     }
 
     interface IVerdict {

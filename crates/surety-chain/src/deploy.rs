@@ -32,6 +32,10 @@ pub struct DeployParameters {
     pub set_period: u64,
     /// For how long the faults about one subject are collected before they are punished.
     pub report_window: u64,
+    /// Most that is minted to operators in an epoch, in whole tokens.
+    pub issued: u64,
+    /// How long an epoch of issuance lasts.
+    pub issuance_epoch: u64,
 }
 
 impl DeployParameters {
@@ -43,6 +47,8 @@ impl DeployParameters {
         leave_delay: 3_600,
         set_period: 10,
         report_window: 6,
+        issued: 1_000,
+        issuance_epoch: 3_600,
     };
 
     /// For a network where a player must be able to be down for a day: 1 day of clock, 1 day to join, and 30 days to
@@ -55,6 +61,8 @@ impl DeployParameters {
         // A day of blocks.
         set_period: 7_200,
         report_window: 86_400,
+        issued: 100_000,
+        issuance_epoch: 7 * 86_400,
     };
 
     /// The longest a dispute can take, as `Disputes` computes it.
@@ -121,7 +129,9 @@ pub async fn deploy(sender: &Sender, parameters: &DeployParameters) -> Result<De
         None => next(),
     };
     let (registry, preimages, machine, staking, disputes) = (next(), next(), next(), next(), next());
-    let (records, quorum, tasks, faults, issuance) = (next(), next(), next(), next(), next());
+    let (records, quorum, tasks, faults) = (next(), next(), next(), next());
+    let (new_token, issuance) = (next(), next());
+    let token_unit = U256::from(10_u64).pow(U256::from(18_u64));
     let deployment = Deployment {
         chain_id,
         from_block,
@@ -135,6 +145,7 @@ pub async fn deploy(sender: &Sender, parameters: &DeployParameters) -> Result<De
         quorum,
         tasks,
         faults,
+        new_token,
         issuance,
     };
 
@@ -168,7 +179,20 @@ pub async fn deploy(sender: &Sender, parameters: &DeployParameters) -> Result<De
             faults,
             (staking, quorum, records, tasks, parameters.report_window).abi_encode_params(),
         ),
-        ("Issuance", issuance, (tasks,).abi_encode_params()),
+        ("SuretyToken", new_token, (issuance, account, U256::ZERO).abi_encode_params()),
+        (
+            "Issuance",
+            issuance,
+            (
+                tasks,
+                new_token,
+                token_unit.saturating_mul(U256::from(parameters.issued)),
+                parameters.issuance_epoch,
+                // One new token at most for each that was burnt.
+                token_unit,
+            )
+                .abi_encode_params(),
+        ),
     ]);
     let mut gas = Vec::new();
     for (name, expected, arguments) in plan {

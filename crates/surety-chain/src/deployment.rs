@@ -37,6 +37,8 @@ pub struct Deployment {
     pub tasks: Address,
     /// `Faults`
     pub faults: Address,
+    /// `SuretyToken`: what `Issuance` mints
+    pub new_token: Address,
     /// `Issuance`
     pub issuance: Address,
 }
@@ -86,7 +88,7 @@ impl Deployment {
     }
 
     /// Names and addresses, for checks and listings.
-    pub fn contracts(&self) -> [(&'static str, Address); 11] {
+    pub fn contracts(&self) -> [(&'static str, Address); 12] {
         [
             ("token", self.token),
             ("Registry", self.registry),
@@ -98,6 +100,7 @@ impl Deployment {
             ("Quorum", self.quorum),
             ("Tasks", self.tasks),
             ("Faults", self.faults),
+            ("SuretyToken", self.new_token),
             ("Issuance", self.issuance),
         ]
     }

@@ -117,7 +117,13 @@ impl Contracts {
             .await
     }
 
-    /// What an operator earned for a service and has not taken out, in wei of the token.
+    /// What a member of a set earned with its signatures and was not collected, in wei of the token.
+    pub async fn uncollected(&self, service: Address, set: u64, index: u8) -> Result<U256, Error> {
+        let call = ITasks::uncollectedOfCall { service, set, index };
+        self.rpc().call(self.deployment().tasks, call).await
+    }
+
+    /// What an operator earned for a service and has not taken out, what is not collected left out; in wei of the token.
     pub async fn earned(&self, service: Address, operator: Address) -> Result<U256, Error> {
         self.rpc()
             .call(self.deployment().tasks, ITasks::earnedOfCall { service, operator })
@@ -267,9 +273,14 @@ impl Actions {
         self.tasks(&ITasks::closeCall { run }).await
     }
 
-    /// Takes out what an operator earned for a service. By its owner.
+    /// Takes out what an operator earned for a service and was collected. By its owner.
     pub async fn claim(&self, service: Address, operator: Address) -> Result<Sent, Error> {
         self.tasks(&ITasks::claimCall { service, operator }).await
+    }
+
+    /// Collects what a member of a set earned with its signatures.
+    pub async fn collect(&self, service: Address, set: u64, index: u8) -> Result<Sent, Error> {
+        self.tasks(&ITasks::collectCall { service, set, index }).await
     }
 
     /// Reports two contradicting votes of one member.

@@ -226,6 +226,7 @@ fn deployment() -> Deployment {
         quorum: Address::ZERO,
         tasks: Address::ZERO,
         faults: Address::ZERO,
+        new_token: Address::ZERO,
         issuance: Address::ZERO,
     }
 }

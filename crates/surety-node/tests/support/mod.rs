@@ -299,6 +299,7 @@ pub fn deployment() -> Deployment {
         quorum: Address::ZERO,
         tasks: Address::ZERO,
         faults: Address::ZERO,
+        new_token: Address::ZERO,
         issuance: Address::ZERO,
     }
 }
