@@ -11,6 +11,7 @@
 pub mod convert;
 pub mod declarations;
 pub mod host;
+pub mod sdk;
 pub mod server;
 mod token;
 
