@@ -100,7 +100,7 @@ contract Faults is IFaults {
         (address service, uint64 set) = (certified.certificate.service, certified.certificate.set);
         uint256 power = quorum.verifyVote(certified);
         uint256 total = quorum.setOf(service, set).power;
-        uint16 needed = tasks.quorumAt(service, set);
+        uint16 needed = tasks.terms().quorumAt(service, set);
         if (power * BPS < needed * total) revert QuorumNotReached(power, total, needed);
         quorum.verifyVote(ballot);
         return _report(ballot, ballot.certificate.signers);

@@ -4,10 +4,11 @@ pragma solidity ^0.8.28;
 import {IQuorum, SetHeader} from "./interfaces/IQuorum.sol";
 import {IRecords} from "./interfaces/IRecords.sol";
 import {IRegistry} from "./interfaces/IRegistry.sol";
-import {IService} from "./interfaces/IService.sol";
-import {Flow, ITasks, Price, Run, Seat, Settlement, Step, Trigger} from "./interfaces/ITasks.sol";
+import {Flow, ITasks, Run, Settlement, Step, Trigger} from "./interfaces/ITasks.sol";
+import {ITerms, Price} from "./interfaces/ITerms.sol";
+import {Terms} from "./Terms.sol";
 import {Headers} from "./libraries/Headers.sol";
-import {Proven, Vote, VoteKind} from "./types/Votes.sol";
+import {Certificate, Proven, Vote, VoteKind} from "./types/Votes.sol";
 import {BlockHashLib} from "solady/utils/BlockHashLib.sol";
 import {LibBit} from "solady/utils/LibBit.sol";
 import {SafeCastLib} from "solady/utils/SafeCastLib.sol";
@@ -17,18 +18,6 @@ import {SafeTransferLib} from "solady/utils/SafeTransferLib.sol";
 /// @notice Applications' money, flows, runs and what is paid for them: see `ITasks`.
 contract Tasks is ITasks {
     using Headers for bytes;
-
-    /// A quorum, and the first set it counts for.
-    struct Terms {
-        uint64 set;
-        uint16 quorum;
-    }
-
-    /// A price, and the block it was set in.
-    struct PricePoint {
-        Price price;
-        uint64 since;
-    }
 
     struct FlowRecord {
         address owner;
@@ -73,8 +62,21 @@ contract Tasks is ITasks {
         uint128 claimed;
     }
 
+    /// A result on its way through `settle`.
+    struct Work {
+        bytes32 run;
+        uint256 step;
+        uint256 attempt;
+        address service;
+        uint256 validators;
+        uint64 set;
+        SetHeader header;
+        address[] members;
+        uint8[] ranked;
+        uint256 signers;
+    }
+
     uint256 private constant BPS = 10_000;
-    uint16 private constant DEFAULT_QUORUM = 6667;
     uint256 private constant EXECUTOR_BPS = 7000;
     uint256 private constant VALIDATORS_BPS = 3000;
     /// @inheritdoc ITasks
@@ -99,10 +101,9 @@ contract Tasks is ITasks {
     IQuorum public immutable quorum;
     IRecords public immutable records;
     IRegistry public immutable registry;
+    ITerms public immutable terms;
     uint64 public immutable maxSetAge;
 
-    mapping(address service => Terms[]) private _terms;
-    mapping(address service => mapping(bytes32 task => PricePoint[])) private _prices;
     mapping(address application => uint256) public depositOf;
     mapping(uint256 flow => FlowRecord) private _flows;
     mapping(bytes32 run => RunRecord) private _runs;
@@ -118,31 +119,8 @@ contract Tasks is ITasks {
         quorum = quorum_;
         records = records_;
         token = token_;
+        terms = new Terms(registry_, quorum_);
         maxSetAge = quorum_.staking().leaveDelay() / AGE_DIVISOR;
-    }
-
-    // Services
-
-    /// @inheritdoc ITasks
-    function setTerms(address service, uint16 quorum_) external {
-        _checkServiceOwner(service);
-        if (quorum_ <= BPS / 2 || quorum_ > BPS) revert QuorumOutOfRange(quorum_);
-        Terms[] storage terms = _terms[service];
-        uint64 next = quorum.setCount(service) + 1;
-        uint256 count = terms.length;
-        if (count != 0 && terms[count - 1].set == next) terms[count - 1].quorum = quorum_;
-        else terms.push(Terms(next, quorum_));
-        emit TermsSet(service, next, quorum_);
-    }
-
-    /// @inheritdoc ITasks
-    function setPrice(address service, bytes32 task, Price calldata price) external {
-        _checkServiceOwner(service);
-        PricePoint[] storage points = _prices[service][task];
-        uint256 count = points.length;
-        if (count != 0 && points[count - 1].since == block.number) points[count - 1].price = price;
-        else points.push(PricePoint(price, uint64(block.number)));
-        emit PriceSet(service, task, price);
     }
 
     // Applications
@@ -159,7 +137,9 @@ contract Tasks is ITasks {
 
     /// @inheritdoc ITasks
     function withdraw(uint256 amount) external {
-        _take(msg.sender, amount);
+        uint256 found = depositOf[msg.sender];
+        if (found < amount) revert DepositTooSmall(msg.sender, found, amount);
+        depositOf[msg.sender] = found - amount;
         emit Withdrawn(msg.sender, amount);
         SafeTransferLib.safeTransfer(token, msg.sender, amount);
     }
@@ -200,10 +180,7 @@ contract Tasks is ITasks {
         uint256 flow = ++flowCount;
         FlowRecord storage record = _flows[flow];
         (record.owner, record.stepCount, record.duration) = (msg.sender, 1, _addStep(record, 0, step));
-        _take(msg.sender, step.most);
-        run = keccak256(abi.encode(flow, inputs));
-        _runs[run] =
-            RunRecord(uint40(block.number), uint40(block.timestamp), 0, false, uint40(flow), step.most, inputs);
+        run = _run(record.owner, flow, inputs, inputs, step.most, 0);
         emit Requested(run, flow, msg.sender, step, inputs);
     }
 
@@ -217,14 +194,8 @@ contract Tasks is ITasks {
         bytes32 key = keccak256(abi.encode(service, record.trigger.eventName, idHash));
         Certified memory seen = _certify(service, key, certified);
 
-        run = keccak256(abi.encode(flow, key));
-        if (_runs[run].startedAt != 0) revert RunExists(run);
-        uint96 reserve = record.reserve;
         uint256 fee = _payMembers(service, seen.set, seen.members, seen.signers, record.trigger.fee);
-        _take(record.owner, fee + reserve);
-        // Blocks, seconds and flows (each costs its maker a transaction) are far from 2^40.
-        _runs[run] =
-            RunRecord(uint40(block.number), uint40(block.timestamp), 0, false, uint40(flow), reserve, seen.value);
+        run = _run(record.owner, flow, key, seen.value, record.reserve, fee);
         emit RunStarted(run, flow, key, seen.value);
     }
 
@@ -235,26 +206,37 @@ contract Tasks is ITasks {
 
     /// @inheritdoc ITasks
     function settle(Settlement calldata s) external {
-        RunRecord storage run = _runs[s.run];
+        Work memory w;
+        (w.run, w.step, w.attempt, w.signers) = (s.run, s.step, s.attempt, s.votes.certificate.signers);
+        RunRecord storage run = _runs[w.run];
         FlowRecord storage flow = _flows[run.flow];
-        if (run.startedAt == 0) revert UnknownRun(s.run);
-        if (run.closed) revert RunIsClosed(s.run);
-        if (s.step >= flow.stepCount) revert UnknownStep(s.run, s.step);
-        if (run.settled & 1 << s.step != 0) revert StepSettled(s.run, s.step);
-        Step memory step = flow.steps[s.step];
-        _checkTime(s, run.time, step);
+        uint256 startedAt = run.startedAt;
+        if (startedAt == 0) revert UnknownRun(w.run);
+        if (run.closed) revert RunIsClosed(w.run);
+        if (w.step >= flow.stepCount) revert UnknownStep(w.run, uint8(w.step));
+        if (run.settled & 1 << w.step != 0) revert StepSettled(w.run, uint8(w.step));
+        Step storage step = flow.steps[w.step];
+        (w.service, w.validators) = (step.service, step.validators);
+        _checkTime(w, run.time, step.window);
         // A request is for one task with given inputs. A flow's inputs follow from its graph, which validators evaluate.
         if (flow.trigger.service == address(0) && s.inputs != run.value) revert WrongInputs(s.inputs, run.value);
 
-        uint64 set = _setOf(s, step, run.startedAt);
-        uint8[] memory ranked = _draw(s, step, set, run.startedAt + 1);
+        _findMembers(w, s.votes.certificate, startedAt);
+        _draw(w, _onlyNamed(w.members, s.nodes, step.nodes), _mixOf(startedAt + 1, s.header));
+        uint256 most = step.most;
+        uint256 bill = _bill(w.service, step.task, startedAt, s.secondsSpent, s.size);
+        if (bill > most) bill = most;
 
-        // One of 32 steps at most.
-        // forge-lint: disable-next-line(unsafe-typecast)
-        run.settled |= uint32(1 << s.step);
-        run.reserved -= step.most;
-        uint256 paid = _judgeAndPay(s, step, set, ranked, _bill(s, step, run.startedAt));
-        depositOf[flow.owner] += step.most - paid;
+        // One of 32 steps at most; what is reserved is the sum of all steps' most.
+        // forge-lint: disable-start(unsafe-typecast)
+        run.settled |= uint32(1 << w.step);
+        run.reserved -= uint96(most);
+        bytes32 task = keccak256(abi.encode(w.run, w.step));
+        bytes32 result = keccak256(abi.encode(task, w.attempt, s.inputs, s.output, s.secondsSpent, s.size));
+        uint256 paid = w.validators == 0 ? _payExecutor(w, s.votes, task, result, bill) : _payAll(w, s.votes, result, bill);
+        depositOf[flow.owner] += most - paid;
+        emit Settled(w.run, uint8(w.step), uint8(w.attempt), _executorOf(w), result, uint96(paid));
+        // forge-lint: disable-end(unsafe-typecast)
     }
 
     /// @inheritdoc ITasks
@@ -276,13 +258,9 @@ contract Tasks is ITasks {
     // Operators
 
     /// @inheritdoc ITasks
-    function claim(address service, address operator, Seat[] calldata seats) external {
+    function claim(address service, address operator) external {
         address owner = registry.ownerOf(operator);
         if (msg.sender != owner) revert NotOperatorOwner(operator, msg.sender, owner);
-        for (uint256 i; i < seats.length; ++i) {
-            address found = _collect(service, seats[i]);
-            if (found != operator) revert WrongSeat(found, operator);
-        }
         Earnings storage earnings = _earnings[service][operator];
         uint128 amount = earnings.unclaimed;
         if (amount == 0) revert NothingToClaim(service, operator);
@@ -296,47 +274,17 @@ contract Tasks is ITasks {
     }
 
     /// @inheritdoc ITasks
-    function collect(address service, Seat calldata seat) external {
-        _collect(service, seat);
+    function collect(address service, uint64 set, uint8 index) external {
+        address[] memory members = _membersOf(service, set);
+        if (index >= members.length) revert NotAMember(service, set, index);
+        Signing storage signing = _signing[service][set];
+        uint256 perMember = signing.perMember;
+        uint256 amount = perMember - signing.against[index];
+        signing.against[index] = perMember;
+        _earn(service, members[index], amount);
     }
 
     // Views
-
-    /// @inheritdoc ITasks
-    function quorumOf(address service) external view returns (uint16) {
-        return quorumAt(service, type(uint64).max);
-    }
-
-    /// @inheritdoc ITasks
-    function quorumAt(address service, uint64 set) public view returns (uint16) {
-        Terms[] storage terms = _terms[service];
-        // The last whose set is not after this one.
-        (uint256 low, uint256 high) = (0, terms.length);
-        while (low < high) {
-            uint256 middle = (low + high) / 2;
-            if (terms[middle].set <= set) low = middle + 1;
-            else high = middle;
-        }
-        return low == 0 ? DEFAULT_QUORUM : terms[low - 1].quorum;
-    }
-
-    /// @inheritdoc ITasks
-    function priceOf(address service, bytes32 task) external view returns (Price memory) {
-        return priceAt(service, task, type(uint64).max);
-    }
-
-    /// @inheritdoc ITasks
-    function priceAt(address service, bytes32 task, uint64 block_) public view returns (Price memory price) {
-        PricePoint[] storage points = _prices[service][task];
-        // The last that was set before the block.
-        (uint256 low, uint256 high) = (0, points.length);
-        while (low < high) {
-            uint256 middle = (low + high) / 2;
-            if (points[middle].since < block_) low = middle + 1;
-            else high = middle;
-        }
-        if (low != 0) price = points[low - 1].price;
-    }
 
     /// @inheritdoc ITasks
     function flowOf(uint256 flow) external view returns (Flow memory) {
@@ -372,11 +320,11 @@ contract Tasks is ITasks {
     }
 
     /// @inheritdoc ITasks
-    function earnedAt(address service, Seat calldata seat) external view returns (uint256) {
-        Signing storage signing = _signing[service][seat.set];
-        // Those who are not in the set have earned nothing.
-        if (seat.index >= quorum.setOf(service, seat.set).members) return 0;
-        return signing.perMember - signing.against[seat.index];
+    function uncollectedOf(address service, uint64 set, uint8 index) external view returns (uint256) {
+        // Who is not in the set has earned nothing.
+        if (index >= quorum.setOf(service, set).members) return 0;
+        Signing storage signing = _signing[service][set];
+        return signing.perMember - signing.against[index];
     }
 
     /// @inheritdoc ITasks
@@ -399,75 +347,74 @@ contract Tasks is ITasks {
         }
         uint64 set = certified.certificate.set;
         SetHeader memory header = _checkInForce(service, certified.certificate.service, set);
-        _checkQuorum(service, set, quorum.verifyVote(certified), header.power);
+        uint256 power = _verify(certified);
+        if (!_reaches(service, set, power, header.power)) {
+            revert QuorumNotReached(power, header.power, terms.quorumAt(service, set));
+        }
         // `verifyVote` saw to it that no bit is set beyond the members, of whom there are at most 128.
         // forge-lint: disable-next-line(unsafe-typecast)
         uint128 signers = uint128(certified.certificate.signers);
         seen = Certified(vote.value, set, header.members, signers);
         _certified[service][key] = seen;
         emit EventCertified(service, key, vote.value, set, signers);
-        records.certificate(service, _operatorsOf(service, set, _absent(header.members, signers)));
+        records.certificate(service, _operatorsIn(service, set, _absent(header.members, signers)));
     }
 
     /// A certificate comes from a set that is in force or was until a moment ago: the members of older ones may be gone,
     /// with their bonds.
-    function _checkInForce(address service, address found, uint64 set) private view returns (SetHeader memory header) {
+    function _checkInForce(address service, address found, uint64 set) private view returns (SetHeader memory) {
         uint64 last = quorum.setCount(service);
         if (found != service || set == 0 || set > last) revert NotASet(found, set, last);
         if (set != last) {
-            uint64 then = uint64(block.number > SET_GRACE ? block.number - SET_GRACE : 0);
-            if (set < quorum.setAt(service, then)) revert NotASet(found, set, last);
+            uint256 then = block.number > SET_GRACE ? block.number - SET_GRACE : 0;
+            if (set < quorum.setAt(service, uint64(then))) revert NotASet(found, set, last);
         }
-        header = quorum.setOf(service, set);
-        _checkAge(service, set, header.fixedAt, block.number);
+        return _setOf(service, set, block.number);
     }
 
-    function _checkAge(address service, uint64 set, uint256 fixedAt, uint256 at) private view {
-        if (at - fixedAt > maxSetAge) revert SetTooOld(service, set, at - fixedAt, maxSetAge);
+    function _run(address owner, uint256 flow, bytes32 key, bytes32 value, uint96 reserve, uint256 fee)
+        private
+        returns (bytes32 run)
+    {
+        run = keccak256(abi.encode(flow, key));
+        if (_runs[run].startedAt != 0) revert RunExists(run);
+        uint256 found = depositOf[owner];
+        if (found < fee + reserve) revert DepositTooSmall(owner, found, fee + reserve);
+        depositOf[owner] = found - fee - reserve;
+        // Blocks, seconds and flows (each costs its maker a transaction) are far from 2^40.
+        _runs[run] = RunRecord(uint40(block.number), uint40(block.timestamp), 0, false, uint40(flow), reserve, value);
     }
 
     // Settling
 
-    function _checkTime(Settlement calldata s, uint256 time, Step memory step) private view {
-        if (s.attempt >= ATTEMPTS) revert AttemptOutOfRange(s.attempt, ATTEMPTS);
-        uint256 from = time + uint256(s.attempt) * step.window;
-        uint256 until = step.validators == 0 ? from + 2 * uint256(step.window) : type(uint256).max;
+    function _checkTime(Work memory w, uint256 time, uint256 window) private view {
+        if (w.attempt >= ATTEMPTS) revert AttemptOutOfRange(uint8(w.attempt), ATTEMPTS);
+        uint256 from = time + w.attempt * window;
+        uint256 until = w.validators == 0 ? from + 2 * window : type(uint256).max;
         if (block.timestamp < from || block.timestamp >= until) revert OutOfTime(block.timestamp, from, until);
     }
 
-    /// The set in force when the run was recorded, which the votes must be of.
-    function _setOf(Settlement calldata s, Step memory step, uint64 startedAt) private view returns (uint64 set) {
-        set = quorum.setAt(step.service, startedAt);
-        address found = s.votes.certificate.service;
-        if (set == 0) revert NoExecutor(s.run, s.step, s.attempt);
-        if (found != step.service || s.votes.certificate.set != set) revert NotASet(found, s.votes.certificate.set, set);
-        _checkAge(step.service, set, quorum.setOf(step.service, set).fixedAt, startedAt);
+    /// The votes must be of the set in force when the run was recorded.
+    function _findMembers(Work memory w, Certificate calldata certificate, uint256 startedAt) private view {
+        // forge-lint: disable-next-line(unsafe-typecast)
+        uint64 set = quorum.setAt(w.service, uint64(startedAt));
+        if (certificate.service != w.service || certificate.set != set || set == 0) {
+            revert NotASet(certificate.service, certificate.set, set);
+        }
+        w.set = set;
+        w.header = _setOf(w.service, set, startedAt);
+        w.members = _membersOf(w.service, set);
     }
 
-    /// Who was drawn for the step: indices by rank, up to this attempt's executor.
-    function _draw(Settlement calldata s, Step memory step, uint64 set, uint64 block_)
+    /// @return mask of the members that may be drawn
+    function _onlyNamed(address[] memory members, address[] calldata nodes, bytes32 expected)
         private
-        returns (uint8[] memory ranked)
+        pure
+        returns (uint256 mask)
     {
-        uint256 only = type(uint256).max;
-        if (step.nodes != 0) {
-            bytes32 found = keccak256(abi.encode(s.nodes));
-            if (found != step.nodes) revert WrongNodes(found, step.nodes);
-            only = _maskOf(step.service, set, s.nodes);
-        }
-        bytes32 mix = randomnessOf[block_];
-        if (mix == 0) mix = _pin(block_, s.header);
-        bytes32 seed = keccak256(abi.encode(s.run, s.step, mix));
-        uint8 ranks = step.validators + 1 + s.attempt;
-        ranked = quorum.select(step.service, set, seed, only, ranks);
-        // Of an attempt after the first, the last one drawn executes.
-        if (ranked.length == 0 || s.attempt != 0 && ranked.length != ranks) {
-            revert NoExecutor(s.run, s.step, s.attempt);
-        }
-    }
-
-    function _maskOf(address service, uint64 set, address[] calldata nodes) private view returns (uint256 mask) {
-        address[] memory members = quorum.operatorsOf(service, set);
+        if (expected == 0) return type(uint256).max;
+        bytes32 found = keccak256(abi.encode(nodes));
+        if (found != expected) revert WrongNodes(found, expected);
         for (uint256 i; i < nodes.length; ++i) {
             for (uint256 j; j < members.length; ++j) {
                 if (nodes[i] == members[j]) mask |= 1 << j;
@@ -475,96 +422,107 @@ contract Tasks is ITasks {
         }
     }
 
-    function _bill(Settlement calldata s, Step memory step, uint64 startedAt) private view returns (uint256 bill) {
-        Price memory price = priceAt(step.service, step.task, startedAt);
-        bill = price.perCall + uint256(price.perSecond) * s.secondsSpent
-            + uint256(price.perKilobyte) * ((uint256(s.size) + 999) / 1000);
-        if (bill > step.most) bill = step.most;
+    /// Who was drawn for the step: indices by rank, up to this attempt's executor.
+    function _draw(Work memory w, uint256 only, bytes32 mix) private view {
+        uint256 ranks = w.validators + 1 + w.attempt;
+        bytes32 seed = keccak256(abi.encode(w.run, w.step, mix));
+        w.ranked = quorum.select(w.service, w.set, seed, only, uint8(ranks));
+        // Of an attempt after the first, the last one drawn executes.
+        if (w.ranked.length == 0 || w.attempt != 0 && w.ranked.length != ranks) {
+            revert NoExecutor(w.run, uint8(w.step), uint8(w.attempt));
+        }
     }
 
-    /// @return paid what the members earned
-    function _judgeAndPay(
-        Settlement calldata s,
-        Step memory step,
-        uint64 set,
-        uint8[] memory ranked,
-        uint256 bill
-    ) private returns (uint256 paid) {
-        bytes32 task = keccak256(abi.encode(s.run, s.step));
-        bytes32 result = keccak256(abi.encode(task, s.attempt, s.inputs, s.output, s.secondsSpent, s.size));
-        address executor = _operatorAt(step.service, set, ranked[s.attempt == 0 ? 0 : ranked.length - 1]);
-        if (step.validators == 0) {
-            Vote memory expected = Vote(VoteKind.RESULT, keccak256(abi.encode(task, s.attempt)), result);
-            _checkVote(s.votes.vote, expected);
-            uint256 signers = s.votes.certificate.signers;
-            if (signers & 1 << ranked[ranked.length - 1] == 0) revert ExecutorNotSigned(executor, signers);
-            quorum.verifyVote(s.votes);
-            paid = bill;
-            _earn(step.service, executor, bill);
-        } else {
-            _checkVote(s.votes.vote, Vote(VoteKind.VALIDATION, result, VALID));
-            paid = bill * EXECUTOR_BPS / BPS;
-            _earn(step.service, executor, paid);
-            paid += _judgeAndPayValidators(s, step, set, ranked, bill * VALIDATORS_BPS / BPS);
-        }
-        records.count(step.service, executor, 1, 0);
-        // Those whose attempts passed: the first executor, and those between the committee and this one.
-        for (uint256 i; i < s.attempt; ++i) {
-            uint8 index = ranked[i == 0 ? 0 : step.validators + i];
-            records.count(step.service, _operatorAt(step.service, set, index), 0, 1);
-        }
-        emit Settled(s.run, s.step, s.attempt, executor, result, uint96(paid));
+    function _executorOf(Work memory w) private pure returns (address) {
+        return w.members[w.ranked[w.attempt == 0 ? 0 : w.ranked.length - 1]];
+    }
+
+    function _bill(address service, bytes32 task, uint256 startedAt, uint256 secondsSpent, uint256 size)
+        private
+        view
+        returns (uint256)
+    {
+        Price memory price = terms.priceAt(service, task, uint64(startedAt));
+        return price.perCall + price.perSecond * secondsSpent + price.perKilobyte * ((size + 999) / 1000);
+    }
+
+    /// Where nobody validates, the executor's own vote counts.
+    function _payExecutor(Work memory w, Proven calldata votes, bytes32 task, bytes32 result, uint256 bill)
+        private
+        returns (uint256)
+    {
+        _checkVote(votes.vote, VoteKind.RESULT, keccak256(abi.encode(task, w.attempt)), result);
+        // All that are ranked executed, one after the other.
+        if (w.signers & 1 << w.ranked[w.attempt] == 0) revert ExecutorNotSigned(_executorOf(w), w.signers);
+        _verify(votes);
+        _earnAsExecutor(w, bill);
+        return bill;
     }
 
     /// Validators get fixed parts: what those who have not signed would have got stays with the application, so that
     /// nobody gains by leaving out a signature.
-    function _judgeAndPayValidators(
-        Settlement calldata s,
-        Step memory step,
-        uint64 set,
-        uint8[] memory ranked,
-        uint256 amount
-    ) private returns (uint256 paid) {
-        uint256 signers = s.votes.certificate.signers;
-        uint256 committee = ranked.length - 1 < step.validators ? ranked.length - 1 : step.validators;
+    function _payAll(Work memory w, Proven calldata votes, bytes32 result, uint256 bill)
+        private
+        returns (uint256 paid)
+    {
+        _checkVote(votes.vote, VoteKind.VALIDATION, result, VALID);
+        uint256 power = _verify(votes);
+        paid = bill * EXECUTOR_BPS / BPS;
+        _earnAsExecutor(w, paid);
+
+        uint256 amount = bill * VALIDATORS_BPS / BPS;
+        uint256 committee = w.ranked.length - 1;
+        if (committee > w.validators) committee = w.validators;
         uint256 signed;
         for (uint256 i = 1; i <= committee; ++i) {
-            if (signers & 1 << ranked[i] != 0) ++signed;
+            if (w.signers >> w.ranked[i] & 1 == 1) ++signed;
         }
-        uint96 power = quorum.verifyVote(s.votes);
-        bool byCommittee = signed * 2 > step.validators;
+        bool byCommittee = signed * 2 > w.validators;
         if (!byCommittee) {
-            SetHeader memory header = quorum.setOf(step.service, set);
-            if (uint256(power) * BPS < uint256(quorumAt(step.service, set)) * header.power) {
-                revert CommitteeNotReached(signed, uint256(step.validators) / 2 + 1);
+            if (!_reaches(w.service, w.set, power, w.header.power)) {
+                revert CommitteeNotReached(signed, w.validators / 2 + 1);
             }
             // All members validated, and decided.
-            paid = _payMembers(step.service, set, header.members, signers, amount);
+            paid += _payMembers(w.service, w.set, w.header.members, w.signers, amount);
         }
-        uint256 each = amount / step.validators;
         for (uint256 i = 1; i <= committee; ++i) {
-            bool hasSigned = signers & 1 << ranked[i] != 0;
-            address operator = _operatorAt(step.service, set, ranked[i]);
-            records.count(step.service, operator, hasSigned ? 1 : 0, hasSigned ? 0 : 1);
+            bool hasSigned = w.signers >> w.ranked[i] & 1 == 1;
+            address operator = w.members[w.ranked[i]];
+            _count(w.service, operator, hasSigned);
             if (!byCommittee || !hasSigned) continue;
-            paid += each;
-            _earn(step.service, operator, each);
+            paid += amount / w.validators;
+            _earn(w.service, operator, amount / w.validators);
         }
     }
 
-    function _checkVote(Vote calldata found, Vote memory expected) private pure {
-        _checkKind(found.kind, expected.kind);
-        if (found.subject != expected.subject) revert WrongVote(found.subject, expected.subject);
-        if (found.value != expected.value) revert WrongVote(found.value, expected.value);
+    function _earnAsExecutor(Work memory w, uint256 amount) private {
+        address executor = _executorOf(w);
+        _earn(w.service, executor, amount);
+        _count(w.service, executor, true);
+        // Those whose attempts passed: the first, and those between the committee and this one.
+        for (uint256 i; i < w.attempt; ++i) {
+            _count(w.service, w.members[w.ranked[i == 0 ? 0 : w.validators + i]], false);
+        }
+    }
+
+    function _checkVote(Vote calldata vote, VoteKind kind, bytes32 subject, bytes32 value) private pure {
+        _checkKind(vote.kind, kind);
+        if (vote.subject != subject) revert WrongVote(vote.subject, subject);
+        if (vote.value != value) revert WrongVote(vote.value, value);
     }
 
     function _checkKind(VoteKind found, VoteKind expected) private pure {
         if (found != expected) revert WrongKind(uint8(found), uint8(expected));
     }
 
-    function _checkQuorum(address service, uint64 set, uint256 power, uint256 total) private view {
-        uint16 needed = quorumAt(service, set);
-        if (power * BPS < needed * total) revert QuorumNotReached(power, total, needed);
+    function _reaches(address service, uint64 set, uint256 power, uint256 total) private view returns (bool) {
+        return power * BPS >= terms.quorumAt(service, set) * total;
+    }
+
+    function _mixOf(uint256 block_, bytes calldata header) private returns (bytes32 mix) {
+        // forge-lint: disable-next-line(unsafe-typecast)
+        mix = randomnessOf[uint64(block_)];
+        return mix == 0 ? _pin(uint64(block_), header) : mix;
     }
 
     function _pin(uint64 block_, bytes calldata header) private returns (bytes32 mix) {
@@ -573,7 +531,6 @@ contract Tasks is ITasks {
         bytes32 found = keccak256(header);
         if (found != expected) revert WrongHeader(block_, found, expected);
         mix = header.mixOf();
-        if (randomnessOf[block_] == mix) return mix;
         randomnessOf[block_] = mix;
         emit RandomnessPinned(block_, mix);
     }
@@ -604,39 +561,41 @@ contract Tasks is ITasks {
         emit Earned(service, operator, amount);
     }
 
-    function _collect(address service, Seat calldata seat) private returns (address operator) {
-        // Reverts if there is no such member.
-        operator = _operatorAt(service, seat.set, seat.index);
-        Signing storage signing = _signing[service][seat.set];
-        uint256 perMember = signing.perMember;
-        uint256 amount = perMember - signing.against[seat.index];
-        if (amount == 0) return operator;
-        signing.against[seat.index] = perMember;
-        _earn(service, operator, amount);
-    }
-
-    function _take(address application, uint256 amount) private {
-        uint256 found = depositOf[application];
-        if (found < amount) revert DepositTooSmall(application, found, amount);
-        depositOf[application] = found - amount;
-    }
-
     // Sets
 
     function _absent(uint8 members, uint256 signers) private pure returns (uint256) {
         return ~signers & ((1 << uint256(members)) - 1);
     }
 
-    function _operatorsOf(address service, uint64 set, uint256 mask) private view returns (address[] memory operators) {
+    function _operatorsIn(address service, uint64 set, uint256 mask) private view returns (address[] memory operators) {
         operators = new address[](LibBit.popCount(mask));
+        if (mask == 0) return operators;
+        address[] memory members = _membersOf(service, set);
         for (uint256 i; i < operators.length; ++i) {
-            operators[i] = _operatorAt(service, set, uint8(LibBit.ffs(mask)));
+            operators[i] = members[LibBit.ffs(mask)];
             mask &= mask - 1;
         }
     }
 
-    function _operatorAt(address service, uint64 set, uint8 index) private view returns (address) {
-        return quorum.memberOf(service, set, index).operator;
+    /// Reverts if the set was too old at block `when`.
+    function _setOf(address service, uint64 set, uint256 when) private view returns (SetHeader memory header) {
+        header = quorum.setOf(service, set);
+        uint256 age = when - header.fixedAt;
+        if (age > maxSetAge) revert SetTooOld(service, set, age, maxSetAge);
+    }
+
+    function _membersOf(address service, uint64 set) private view returns (address[] memory) {
+        return quorum.operatorsOf(service, set);
+    }
+
+    /// @return power of the vote's signers
+    function _verify(Proven calldata votes) private view returns (uint256 power) {
+        return quorum.verifyVote(votes);
+    }
+
+    /// Counts one execution or validation.
+    function _count(address service, address operator, bool done) private {
+        records.count(service, operator, done ? 1 : 0, done ? 0 : 1);
     }
 
     // Flows
@@ -654,11 +613,5 @@ contract Tasks is ITasks {
     function _checkRegistered(address service) private view {
         (bool registered,,) = registry.serviceOf(service);
         if (!registered) revert UnknownService(service);
-    }
-
-    function _checkServiceOwner(address service) private view {
-        _checkRegistered(service);
-        address owner = IService(service).owner();
-        if (msg.sender != owner) revert NotServiceOwner(service, msg.sender, owner);
     }
 }

@@ -5,13 +5,7 @@ import {Proven} from "../types/Votes.sol";
 import {IQuorum} from "./IQuorum.sol";
 import {IRecords} from "./IRecords.sol";
 import {IRegistry} from "./IRegistry.sol";
-
-/// What a service asks for one of its tasks, in wei of the token.
-struct Price {
-    uint96 perCall;
-    uint80 perSecond;
-    uint80 perKilobyte;
-}
+import {ITerms} from "./ITerms.sol";
 
 /// One task of a flow.
 struct Step {
@@ -85,19 +79,11 @@ struct Settlement {
     bytes header;
 }
 
-/// A member's place in a set.
-struct Seat {
-    uint64 set;
-    uint8 index;
-}
-
 /// @title Tasks
 /// @notice Applications' deposits, flows, runs and what is paid for them: `docs/spec/network.md`, section 8. At all
 /// times deposits, reservations, earnings and what was burnt sum up to the contract's token balance, less what was sent
 /// to it by mistake. The token must be a plain one, as `IStaking` says.
 interface ITasks {
-    event TermsSet(address indexed service, uint64 set, uint16 quorum);
-    event PriceSet(address indexed service, bytes32 indexed task, Price price);
     event Deposited(address indexed application, uint256 amount);
     event Withdrawn(address indexed application, uint256 amount);
     event FlowCreated(uint256 indexed flow, address indexed owner, bytes definition, Trigger trigger, Step[] steps);
@@ -114,8 +100,6 @@ interface ITasks {
     event Claimed(address indexed service, address indexed operator, address indexed to, uint256 paid, uint256 burnt);
 
     error UnknownService(address service);
-    error NotServiceOwner(address service, address caller, address owner);
-    error QuorumOutOfRange(uint16 found);
     error UnknownFlow(uint256 flow);
     error NotFlowOwner(uint256 flow, address caller, address owner);
     error DefinitionTooLong(uint256 found, uint256 limit);
@@ -144,21 +128,10 @@ interface ITasks {
     error WrongNodes(bytes32 found, bytes32 expected);
     error WrongInputs(bytes32 found, bytes32 expected);
     error CommitteeNotReached(uint256 signed, uint256 needed);
-    error WrongSeat(address found, address expected);
+    error NotAMember(address service, uint64 set, uint8 index);
     error NothingToClaim(address service, address operator);
     error NotOperatorOwner(address operator, address caller, address owner);
     error FeeOnTransfer(uint256 sent, uint256 received);
-
-    // Services
-
-    /// @notice Sets the quorum of `service`, in 1/10,000 of the power: above 5,000, at most 10,000. Callable by the
-    /// service's owner; 6,667 until then. Counts for the sets fixed from now on: what a member signs is never judged by
-    /// a quorum that was chosen after it was made a member.
-    function setTerms(address service, uint16 quorum) external;
-
-    /// @notice Sets what a task costs. Callable by the service's owner. Counts for runs from the next block on: work
-    /// that was begun is paid as it was priced.
-    function setPrice(address service, bytes32 task, Price calldata price) external;
 
     // Applications
 
@@ -208,24 +181,15 @@ interface ITasks {
     // Operators
 
     /// @notice Pays what `operator` earned for `service` to the operator's owner, who must be the caller, less 5 %, which
-    /// are burnt.
-    /// @param seats the operator's places in sets whose certificates it signed (`collect`); none to claim only what is
-    /// collected
-    function claim(address service, address operator, Seat[] calldata seats) external;
+    /// are burnt. What it earned as a signer must have been collected.
+    function claim(address service, address operator) external;
 
-    /// @notice Moves what a member earned with its signatures to its operator's earnings. Anyone may.
-    function collect(address service, Seat calldata seat) external;
+    /// @notice Moves what a member earned with its signatures to its operator's earnings. Anyone may. Certificates pay
+    /// all who signed at once, whatever their number; this is where the parts are told apart.
+    function collect(address service, uint64 set, uint8 index) external;
 
     // Views
 
-    /// @return quorum of the next set
-    function quorumOf(address service) external view returns (uint16);
-    /// @return quorum that counts for this set
-    function quorumAt(address service, uint64 set) external view returns (uint16);
-    /// @return price for runs from the next block on
-    function priceOf(address service, bytes32 task) external view returns (Price memory);
-    /// @return price for runs recorded in this block
-    function priceAt(address service, bytes32 task, uint64 block_) external view returns (Price memory);
     function depositOf(address application) external view returns (uint256);
     function flowCount() external view returns (uint256);
     function flowOf(uint256 flow) external view returns (Flow memory);
@@ -235,10 +199,10 @@ interface ITasks {
     function closableAt(bytes32 run) external view returns (uint256);
     /// @return value that the quorum certified under the event key; zero if none
     function certifiedOf(address service, bytes32 key) external view returns (bytes32 value);
-    /// @return collected and not yet claimed, in wei of the token
+    /// @return what `claim` would take, in wei of the token
     function earnedOf(address service, address operator) external view returns (uint256);
     /// @return what `collect` would move
-    function earnedAt(address service, Seat calldata seat) external view returns (uint256);
+    function uncollectedOf(address service, uint64 set, uint8 index) external view returns (uint256);
     /// @return all that was ever claimed, the burnt part included
     function claimedOf(address service, address operator) external view returns (uint256);
     /// @return `prevrandao` of the block; zero if it is not pinned
@@ -250,6 +214,8 @@ interface ITasks {
     /// @return blocks after which a set counts no more. Its members may be gone, and have nothing left to lose
     function maxSetAge() external view returns (uint64);
     function token() external view returns (address);
+    /// @return terms services' quorums and prices
+    function terms() external view returns (ITerms);
     function quorum() external view returns (IQuorum);
     function records() external view returns (IRecords);
     function registry() external view returns (IRegistry);
