@@ -6,3 +6,4 @@ extern crate alloc;
 
 pub mod dispute;
 pub mod manifest;
+pub mod network;
