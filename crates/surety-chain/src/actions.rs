@@ -8,10 +8,10 @@ use surety_primitives::{ClaimDetail, CompactSignature, DisputeId, OperatorRegist
 
 use crate::{
     bindings::{IDisputes, IPreimages, IRegistry, IStaking, ServiceParameters},
-    tokens::{IDevToken, IERC20},
     deployment::Deployment,
     error::Error,
     sender::{Sender, Sent},
+    tokens::{IDevToken, IERC20},
 };
 
 /// What a service fixes when it is registered.

@@ -33,12 +33,19 @@ artifacts!(
     "DevToken",
     "Disputes",
     "Explorer",
+    "Faults",
+    "Issuance",
     "Machine",
     "PlainService",
     "Preimages",
+    "Quorum",
+    "Records",
     "Registry",
     "Service",
-    "Staking"
+    "Staking",
+    "SuretyToken",
+    "Tasks",
+    "Terms"
 );
 
 /// All artefacts. They are committed and checked by a test, so what does not parse is left out rather than a panic.

@@ -10,10 +10,10 @@ use surety_primitives::{Budget, ClaimDetail, DisputeId, Signed, Statement};
 
 use crate::{
     bindings::{self, IDisputes, IRegistry, IStaking},
-    tokens::IERC20,
     deployment::Deployment,
     error::Error,
     rpc::Rpc,
+    tokens::IERC20,
 };
 
 /// Operators or services asked for in one call.

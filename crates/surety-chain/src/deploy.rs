@@ -179,7 +179,11 @@ pub async fn deploy(sender: &Sender, parameters: &DeployParameters) -> Result<De
             faults,
             (staking, quorum, records, tasks, parameters.report_window).abi_encode_params(),
         ),
-        ("SuretyToken", new_token, (issuance, account, U256::ZERO).abi_encode_params()),
+        (
+            "SuretyToken",
+            new_token,
+            (issuance, account, U256::ZERO).abi_encode_params(),
+        ),
         (
             "Issuance",
             issuance,

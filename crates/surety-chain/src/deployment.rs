@@ -79,6 +79,12 @@ impl Deployment {
         }
     }
 
+    /// `Terms`, which `Tasks` creates: services' quorums and prices.
+    pub fn terms(&self) -> Address {
+        // A contract's nonce begins at 1 (EIP-161).
+        self.tasks.create(1)
+    }
+
     /// The EIP-712 domain of ballots.
     pub fn ballot_domain(&self) -> Domain {
         Domain {
@@ -88,7 +94,7 @@ impl Deployment {
     }
 
     /// Names and addresses, for checks and listings.
-    pub fn contracts(&self) -> [(&'static str, Address); 12] {
+    pub fn contracts(&self) -> [(&'static str, Address); 13] {
         [
             ("token", self.token),
             ("Registry", self.registry),
@@ -99,6 +105,7 @@ impl Deployment {
             ("Records", self.records),
             ("Quorum", self.quorum),
             ("Tasks", self.tasks),
+            ("Terms", self.terms()),
             ("Faults", self.faults),
             ("SuretyToken", self.new_token),
             ("Issuance", self.issuance),

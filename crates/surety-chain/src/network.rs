@@ -11,7 +11,7 @@ use alloy::{
 
 use crate::{
     actions::Actions,
-    bindings::{IFaults, IQuorum, IRegistry, ITasks, Price, Proven, Settlement, Step, Trigger},
+    bindings::{IFaults, IQuorum, IRegistry, ITasks, ITerms, Price, Proven, Settlement, Step, Trigger},
     contracts::Contracts,
     error::Error,
     sender::Sent,
@@ -103,10 +103,17 @@ impl Contracts {
         })
     }
 
-    /// The quorum of a service, in 1/10,000 of the power.
-    pub async fn quorum_of(&self, service: Address) -> Result<u16, Error> {
+    /// The quorum that counts for a set of a service, in 1/10,000 of the power.
+    pub async fn quorum_at(&self, service: Address, set: u64) -> Result<u16, Error> {
         self.rpc()
-            .call(self.deployment().tasks, ITasks::quorumOfCall { service })
+            .call(self.deployment().terms(), ITerms::quorumAtCall { service, set })
+            .await
+    }
+
+    /// What a task costs in runs that are recorded from now on.
+    pub async fn price_of(&self, service: Address, task: B256) -> Result<Price, Error> {
+        self.rpc()
+            .call(self.deployment().terms(), ITerms::priceOfCall { service, task })
             .await
     }
 
@@ -178,12 +185,14 @@ impl Actions {
 
     /// Sets a service's quorum, in 1/10,000 of the power. By its owner.
     pub async fn set_terms(&self, service: Address, quorum: u16) -> Result<Sent, Error> {
-        self.tasks(&ITasks::setTermsCall { service, quorum }).await
+        let call = ITerms::setTermsCall { service, quorum };
+        self.sender().send(self.deployment().terms(), &call).await
     }
 
     /// Sets the price of a task. By the service's owner.
     pub async fn set_price(&self, service: Address, task: B256, price: Price) -> Result<Sent, Error> {
-        self.tasks(&ITasks::setPriceCall { service, task, price }).await
+        let call = ITerms::setPriceCall { service, task, price };
+        self.sender().send(self.deployment().terms(), &call).await
     }
 
     /// Adds `wei` of the token to the sender's deposit for tasks, approving the amount first if it is not.

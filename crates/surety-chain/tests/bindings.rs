@@ -76,7 +76,8 @@ contract!(
         IRegistry::ManifestSet,
         IRegistry::ProgramSet,
         IRegistry::OperatorRegistered,
-        IRegistry::EndpointSet
+        IRegistry::EndpointSet,
+        IRegistry::KeysSet
     ]
 );
 contract!(
@@ -204,3 +205,59 @@ fn reverts_are_readable() {
         "unknown error 0x01020304"
     );
 }
+contract!(
+    quorum,
+    "Quorum",
+    IQuorum::IQuorumCalls,
+    IQuorum::IQuorumErrors,
+    [IQuorum::SetFixed]
+);
+contract!(
+    records,
+    "Records",
+    IRecords::IRecordsCalls,
+    IRecords::IRecordsErrors,
+    [IRecords::Recorded, IRecords::Absent, IRecords::Incident]
+);
+contract!(
+    terms,
+    "Terms",
+    ITerms::ITermsCalls,
+    ITerms::ITermsErrors,
+    [ITerms::TermsSet, ITerms::PriceSet]
+);
+contract!(
+    tasks,
+    "Tasks",
+    ITasks::ITasksCalls,
+    ITasks::ITasksErrors,
+    [
+        ITasks::Deposited,
+        ITasks::Withdrawn,
+        ITasks::FlowCreated,
+        ITasks::FlowDeleted,
+        ITasks::EventCertified,
+        ITasks::RunStarted,
+        ITasks::Requested,
+        ITasks::RandomnessPinned,
+        ITasks::Settled,
+        ITasks::RunClosed,
+        ITasks::Earned,
+        ITasks::SignersEarned,
+        ITasks::Claimed
+    ]
+);
+contract!(
+    faults,
+    "Faults",
+    IFaults::IFaultsCalls,
+    IFaults::IFaultsErrors,
+    [IFaults::Reported, IFaults::Punished]
+);
+contract!(
+    issuance,
+    "Issuance",
+    IIssuance::IIssuanceCalls,
+    IIssuance::IIssuanceErrors,
+    [IIssuance::Recorded, IIssuance::Minted]
+);
