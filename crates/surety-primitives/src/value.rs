@@ -1,10 +1,10 @@
 //! Values: data of events, inputs and outputs of tasks, and their canonical encoding (`docs/spec/network.md`,
 //! section 5).
 
-#[cfg(feature = "serde")]
-mod data_model;
 mod json;
 mod path;
+#[cfg(feature = "serde")]
+mod serialize;
 
 use alloc::{
     collections::BTreeMap,
