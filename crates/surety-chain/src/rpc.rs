@@ -190,6 +190,16 @@ impl Rpc {
         .await
     }
 
+    /// The call data of a transaction; `None` if there is no such transaction.
+    pub async fn transaction_input(&self, hash: B256) -> Result<Option<Bytes>, Error> {
+        let found = self
+            .ask("eth_getTransactionByHash", None, || async {
+                self.provider.get_transaction_by_hash(hash).await
+            })
+            .await?;
+        Ok(found.map(|transaction| alloy::consensus::Transaction::input(&transaction).clone()))
+    }
+
     /// Calls a view function at the latest block.
     pub async fn call<C: SolCall>(&self, to: Address, call: C) -> Result<C::Return, Error> {
         self.call_at(to, call, BlockId::latest()).await

@@ -7,6 +7,7 @@
 pub mod call;
 pub mod dispute;
 pub mod evidence;
+pub mod network;
 pub mod policy;
 pub mod rpc;
 pub mod verify;
