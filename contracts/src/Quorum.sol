@@ -12,24 +12,17 @@ import {Roll} from "./libraries/Roll.sol";
 import {Selection} from "./libraries/Selection.sol";
 import {Certificate, Proven} from "./types/Votes.sol";
 import {EIP712} from "solady/utils/EIP712.sol";
-import {LibRLP} from "solady/utils/LibRLP.sol";
+import {EfficientHashLib} from "solady/utils/EfficientHashLib.sol";
+import {LibBit} from "solady/utils/LibBit.sol";
 
 /// @title Quorum
 /// @notice Sets of operators, and what they signed: see `IQuorum`.
 contract Quorum is IQuorum, EIP712 {
     using Roll for Roll.Draft;
 
-    /// A set as it is stored: one word. Its pages are the contracts created with the nonce `page` and the one after.
-    struct Record {
-        uint64 fixedAt;
-        uint96 power;
-        uint8 members;
-        uint64 page;
-    }
-
     uint256 private constant POWER_UNIT = 10 ** 9;
     /// Operators that `fix` looks at, so that nobody can make it too expensive by bonding many.
-    uint256 private constant MAX_CANDIDATES = 256;
+    uint256 private constant MAX_CANDIDATES = 192;
 
     IRegistry public immutable registry;
     IStaking public immutable staking;
@@ -37,9 +30,7 @@ contract Quorum is IQuorum, EIP712 {
     uint64 public immutable setPeriod;
 
     mapping(address service => uint64) public setCount;
-    mapping(address service => mapping(uint64 set => Record)) private _sets;
-    /// The nonce of the next contract that this one creates.
-    uint64 private _nextPage = 1;
+    mapping(address service => mapping(uint64 set => SetHeader)) private _sets;
 
     constructor(IRegistry registry_, IStaking staking_, IRecords records_, uint64 setPeriod_) {
         registry = registry_;
@@ -72,13 +63,14 @@ contract Quorum is IQuorum, EIP712 {
             uint64 weight = records.weightOf(service, operators[i], bond);
             draft.add(operators[i], _powerOf(bond), weight, keys[i]);
         }
-        // What the fields do not hold does not happen: powers below 2^71, block and contract numbers below 2^64.
-        // forge-lint: disable-start(unsafe-typecast)
-        _sets[service][set] = Record(uint64(block.number), uint96(draft.power), uint8(draft.members), _nextPage);
-        _nextPage += draft.members > Roll.PAGE_MEMBERS ? 2 : 1;
+        draft.write(service, set);
+        // Members fit 8 bits, powers 71.
+        // forge-lint: disable-next-line(unsafe-typecast)
+        SetHeader memory header =
+            SetHeader(uint64(block.number), uint96(draft.power), uint8(draft.members), uint64(block.timestamp));
+        _sets[service][set] = header;
         setCount[service] = set;
-        emit SetFixed(service, set, uint8(draft.members), uint96(draft.power), draft.write());
-        // forge-lint: disable-end(unsafe-typecast)
+        emit SetFixed(service, set, header.members, header.power, _pagesOf(service, set, header.members));
     }
 
     // Signatures
@@ -98,8 +90,7 @@ contract Quorum is IQuorum, EIP712 {
 
     /// @inheritdoc IQuorum
     function setOf(address service, uint64 set) external view returns (SetHeader memory) {
-        Record memory record = _sets[service][set];
-        return SetHeader(record.fixedAt, record.power, record.members);
+        return _sets[service][set];
     }
 
     /// @inheritdoc IQuorum
@@ -115,20 +106,20 @@ contract Quorum is IQuorum, EIP712 {
 
     /// @inheritdoc IQuorum
     function pagesOf(address service, uint64 set) external view returns (address[2] memory) {
-        return _pagesOf(_known(service, set));
+        return _pagesOf(service, set, _membersOf(service, set));
     }
 
     /// @inheritdoc IQuorum
     function memberOf(address service, uint64 set, uint8 index) external view returns (Member memory) {
-        Record memory record = _known(service, set);
-        if (index >= record.members) revert UnknownMember(service, set, index);
-        return Roll.memberOf(_pagesOf(record), index);
+        uint8 members = _membersOf(service, set);
+        if (index >= members) revert UnknownMember(service, set, index);
+        return Roll.memberOf(_pagesOf(service, set, members), index);
     }
 
     /// @inheritdoc IQuorum
     function operatorsOf(address service, uint64 set) external view returns (address[] memory operators) {
-        Record memory record = _known(service, set);
-        return Roll.operatorsOf(_pagesOf(record), record.members);
+        uint8 members = _membersOf(service, set);
+        return Roll.operatorsOf(_pagesOf(service, set, members), members);
     }
 
     /// @inheritdoc IQuorum
@@ -137,13 +128,15 @@ contract Quorum is IQuorum, EIP712 {
         view
         returns (uint8[] memory ranked)
     {
-        Record memory record = _known(service, set);
-        return Selection.rank(seed, Roll.weightsOf(_pagesOf(record), record.members, only), ranks);
+        uint8 members = _membersOf(service, set);
+        return Selection.rank(seed, Roll.weightsOf(_pagesOf(service, set, members), members, only), ranks);
     }
 
     /// @inheritdoc IQuorum
     function digestOf(address service, uint64 set, bytes32 root) public view returns (bytes32) {
-        return _hashTypedData(keccak256(abi.encode(Ballots.TYPEHASH, service, set, root)));
+        return _hashTypedData(
+            EfficientHashLib.hash(Ballots.TYPEHASH, bytes32(uint256(uint160(service))), bytes32(uint256(set)), root)
+        );
     }
 
     /// Those of the service's operators that can be members, in the order of `Staking`, and where their keys are. Of
@@ -181,31 +174,53 @@ contract Quorum is IQuorum, EIP712 {
 
     function _verify(Certificate calldata certificate) private view returns (uint96) {
         (address service, uint64 set, uint256 signers) = (certificate.service, certificate.set, certificate.signers);
-        Record memory record = _known(service, set);
+        bytes calldata signature = certificate.signature;
         if (signers == 0) revert NoSigners();
-        if (signers >> record.members != 0) revert SignersOutOfRange(signers, record.members);
-        if (certificate.signature.length != BLS.SIGNATURE_LENGTH) {
-            revert BadSignatureLength(certificate.signature.length, BLS.SIGNATURE_LENGTH);
+        if (signature.length != BLS.SIGNATURE_LENGTH) {
+            revert BadSignatureLength(signature.length, BLS.SIGNATURE_LENGTH);
         }
-        bytes32 digest = digestOf(service, set, certificate.root);
-        (uint256[8] memory key, uint256 power) = Roll.sumOf(_pagesOf(record), record.members, record.power, signers);
-        uint256[4] memory hash = BLS.hashToG1(abi.encode(digest), BLS.SIGNATURE_TAG);
-        if (!BLS.verify(certificate.signature, key, hash)) {
-            revert WrongSignature(service, set, certificate.root, signers);
-        }
+        (uint256 frame, uint256 hash, uint256 key) = BLS.frame();
+        uint256 power = _sum(service, set, signers, key);
+        BLS.hashToG1(digestOf(service, set, certificate.root), BLS.SIGNATURE_TAG, hash);
+        if (!BLS.verify(signature, frame)) revert WrongSignature(service, set, certificate.root, signers);
         // Not more than the set's.
         // forge-lint: disable-next-line(unsafe-typecast)
         return uint96(power);
     }
 
-    function _known(address service, uint64 set) private view returns (Record memory record) {
-        record = _sets[service][set];
-        if (record.fixedAt == 0) revert UnknownSet(service, set);
+    /// Puts the sum of the signers' keys, negated, into memory at `key`, where there is room for two points.
+    /// @return power of the signers together
+    function _sum(address service, uint64 set, uint256 signers, uint256 key) private view returns (uint256) {
+        bytes32 salt = Roll.saltOf(service, set);
+        address page = Roll.pageAt(salt);
+        (uint256 members, uint256 power) = Roll.head(page, key);
+        if (members == 0) revert UnknownSet(service, set);
+        // forge-lint: disable-next-line(unsafe-typecast)
+        if (signers >> members != 0) revert SignersOutOfRange(signers, uint8(members));
+        unchecked {
+            uint256 absent = ((1 << members) - 1) ^ signers;
+            if (absent == 0) return power;
+            // Whoever is fewer is added up: the signers, or those absent, to be taken from all.
+            bool few = 2 * LibBit.popCount(signers) <= members;
+            uint256 mask = few ? signers : absent;
+            address second = mask >> Roll.PAGE_MEMBERS == 0 ? page : Roll.pageAt(Roll.secondOf(salt));
+            if (!few) return power - Roll.addKeys(page, second, mask, key);
+            BLS.clear(key);
+            power = Roll.addKeys(page, second, mask, key);
+            BLS.negate(key);
+            return power;
+        }
     }
 
-    function _pagesOf(Record memory record) private view returns (address[2] memory pages) {
-        pages[0] = LibRLP.computeAddress(address(this), record.page);
-        if (record.members > Roll.PAGE_MEMBERS) pages[1] = LibRLP.computeAddress(address(this), record.page + 1);
+    function _membersOf(address service, uint64 set) private view returns (uint8 members) {
+        members = _sets[service][set].members;
+        if (members == 0) revert UnknownSet(service, set);
+    }
+
+    function _pagesOf(address service, uint64 set, uint256 members) private view returns (address[2] memory pages) {
+        bytes32 salt = Roll.saltOf(service, set);
+        pages[0] = Roll.pageAt(salt);
+        if (members > Roll.PAGE_MEMBERS) pages[1] = Roll.pageAt(Roll.secondOf(salt));
     }
 
     /// At least 1: in a set without any power, nobody would be a quorum.

@@ -7,6 +7,7 @@ import {BLS} from "./libraries/BLS.sol";
 import {Pages} from "./libraries/Pages.sol";
 import {ECDSA} from "solady/utils/ECDSA.sol";
 import {EIP712} from "solady/utils/EIP712.sol";
+import {LibBytes} from "solady/utils/LibBytes.sol";
 import {SSTORE2} from "solady/utils/SSTORE2.sol";
 
 /// @title Registry
@@ -25,6 +26,8 @@ contract Registry is IRegistry, EIP712 {
 
     bytes32 private constant OPERATOR_TYPEHASH = keccak256("Operator(address key,address owner,string endpoint)");
     bytes32 private constant POSSESSION = keccak256("surety.possession");
+    /// The point at infinity.
+    bytes32 private constant NO_KEY = keccak256(new bytes(256));
     uint256 private constant MAX_ENDPOINT_LENGTH = 256;
     uint256 private constant MAX_PEER_ADDRESS_LENGTH = 256;
     /// Largest budget that a dispute takes: an answer to a request with a larger one could not be held to account.
@@ -109,13 +112,20 @@ contract Registry is IRegistry, EIP712 {
         if (proof.length != BLS.SIGNATURE_LENGTH) revert BadProofLength(proof.length, BLS.SIGNATURE_LENGTH);
         uint256 length = bytes(peerAddress).length;
         if (length > MAX_PEER_ADDRESS_LENGTH) revert PeerAddressTooLong(length, MAX_PEER_ADDRESS_LENGTH);
-        uint256[8] memory key = abi.decode(blsKey, (uint256[8]));
-        if (BLS.isZero(key)) revert ZeroKey();
-        bytes32 message = keccak256(abi.encode(POSSESSION, block.chainid, address(this), operator, keccak256(blsKey)));
-        if (!BLS.verify(proof, key, BLS.hashToG1(abi.encode(message), BLS.POSSESSION_TAG))) {
-            revert WrongPossession(operator, message);
+        (uint256 frame, uint256 hash, uint256 key) = BLS.frame();
+        bytes memory page = abi.encodePacked(new bytes(BLS.PACKED_KEY_LENGTH), encryptionKey, peerAddress);
+        uint256 packed;
+        assembly ("memory-safe") {
+            calldatacopy(key, blsKey.offset, blsKey.length)
+            packed := add(page, 0x20)
         }
-        keysAt[operator] = SSTORE2.write(abi.encodePacked(BLS.packed(key), encryptionKey, peerAddress));
+        if (keccak256(blsKey) == NO_KEY) revert ZeroKey();
+        bytes32 message = keccak256(abi.encode(POSSESSION, block.chainid, address(this), operator, keccak256(blsKey)));
+        BLS.hashToG1(message, BLS.POSSESSION_TAG, hash);
+        BLS.pack(key, packed);
+        BLS.negate(key);
+        if (!BLS.verify(proof, frame)) revert WrongPossession(operator, message);
+        keysAt[operator] = SSTORE2.write(page);
         emit KeysSet(operator, blsKey, encryptionKey, peerAddress);
     }
 
@@ -176,10 +186,18 @@ contract Registry is IRegistry, EIP712 {
     {
         address page = keysAt[operator];
         if (page == address(0)) return (blsKey, encryptionKey, peerAddress);
-        uint256 end = BLS.PACKED_KEY_LENGTH;
-        blsKey = BLS.unpacked(SSTORE2.read(page, 0, end));
-        encryptionKey = bytes32(SSTORE2.read(page, end, end + 32));
-        peerAddress = string(SSTORE2.read(page, end + 32));
+        bytes memory data = SSTORE2.read(page);
+        blsKey = new bytes(BLS.KEY_LENGTH);
+        bytes memory key = blsKey;
+        uint256 from;
+        uint256 to;
+        assembly ("memory-safe") {
+            from := add(data, 0x20)
+            to := add(key, 0x20)
+        }
+        BLS.unpack(from, to);
+        encryptionKey = LibBytes.load(data, BLS.PACKED_KEY_LENGTH);
+        peerAddress = string(LibBytes.slice(data, BLS.PACKED_KEY_LENGTH + 32));
     }
 
     function _setProgram(address service, bytes4 selector, bytes32 program) private {

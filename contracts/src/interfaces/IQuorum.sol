@@ -14,6 +14,8 @@ struct SetHeader {
     uint96 power;
     /// number of members, at most 128
     uint8 members;
+    /// Unix seconds of the block it was fixed at
+    uint64 time;
 }
 
 /// One member of a set.
@@ -31,7 +33,8 @@ struct Member {
 /// @notice Sets of operators, fixed at a block, and the verification of what they signed:
 /// `docs/spec/network.md`, sections 2 and 3.
 interface IQuorum {
-    /// `pages` are contracts whose code, after one byte, is the roll: the first 64 members, then the rest.
+    /// `pages` are contracts whose code holds the roll (`docs/spec/network.md`, section 2): after 289 bytes, the aggregate
+    /// key and the first 64 members; after one byte, the rest.
     event SetFixed(address indexed service, uint64 indexed set, uint8 members, uint96 power, address[2] pages);
 
     error UnknownService(address service);
@@ -47,11 +50,13 @@ interface IQuorum {
     error NotUnderRoot(bytes32 leaf, bytes32 root);
 
     /// @notice Fixes the next set of `service`, from the operators as they are now. Callable by anyone, `setPeriod`
-    /// blocks after the last one.
+    /// blocks after the last one. Of more than 192 operators, 192 drawn from `prevrandao` are looked at, so that its gas
+    /// is bounded whoever joins.
     /// @return set its number
     function fix(address service) external returns (uint64 set);
 
-    /// @notice Reverts unless the signature is the sum of the signers' over the ballot's digest.
+    /// @notice Reverts unless the signature is the sum of the signers' over the ballot's digest, and not the point at
+    /// infinity. A signature that is no point of G1 costs all gas but a 64th.
     /// @return power of the signers together
     function verify(Certificate calldata certificate) external view returns (uint96 power);
 

@@ -75,10 +75,10 @@ impl Contracts {
     /// Reads the roll of a set from its pages.
     pub async fn roll(&self, pages: [Address; 2]) -> Result<Bytes, Error> {
         let mut roll = Vec::new();
-        for page in pages.into_iter().filter(|page| !page.is_zero()) {
+        // The first byte keeps anybody from running it; in the first page, the head that verifying takes follows.
+        for (page, start) in pages.into_iter().zip([1 + 32 + 256, 1]).filter(|(page, _)| !page.is_zero()) {
             let code = self.rpc().code(page).await?;
-            // The first byte keeps anybody from running it.
-            roll.extend_from_slice(code.get(1..).unwrap_or_default());
+            roll.extend_from_slice(code.get(start..).unwrap_or_default());
         }
         Ok(roll.into())
     }
@@ -315,5 +315,32 @@ impl Actions {
         self.sender()
             .send(self.deployment().faults, &IFaults::punishCall { id: case })
             .await
+    }
+}
+
+impl From<&surety_primitives::certificate::Certificate> for crate::bindings::Certificate {
+    fn from(c: &surety_primitives::certificate::Certificate) -> Self {
+        Self {
+            service: c.ballot.service,
+            set: c.ballot.set,
+            root: c.ballot.root,
+            signers: c.signers.to_u256(),
+            signature: Bytes::copy_from_slice(&c.signature.to_eip2537()),
+        }
+    }
+}
+
+impl From<&surety_primitives::certificate::Proven> for Proven {
+    fn from(p: &surety_primitives::certificate::Proven) -> Self {
+        Self {
+            certificate: (&p.certificate).into(),
+            vote: crate::bindings::Vote {
+                kind: crate::bindings::VoteKind::try_from(p.vote.kind as u8)
+                    .unwrap_or(crate::bindings::VoteKind::NONE),
+                subject: p.vote.subject,
+                value: p.vote.value,
+            },
+            proof: p.proof.clone(),
+        }
     }
 }
