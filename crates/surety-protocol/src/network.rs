@@ -16,15 +16,19 @@
 pub mod crypto_bls;
 pub mod event;
 pub mod evidence;
+pub mod flow;
 pub mod message;
 pub mod roster;
 pub mod scheme;
+pub mod task;
 
 pub use event::EventConsensus;
 pub use evidence::{Evidence, Fault, Proven, Seal};
+pub use flow::Flow;
 pub use message::{Body, Message, MessageError};
 pub use roster::Roster;
 pub use scheme::{Done, Scheme, SignatureBytes, Work};
+pub use task::TaskConsensus;
 
 /// Names a piece of work or a write that a machine waits for. Unique in one machine's life.
 pub type Ticket = u64;

@@ -283,6 +283,19 @@ impl Book {
         self.fresh(set, found)
     }
 
+    /// A ballot of a candidate is garbage, though it came in its member's name: it shall not hide a good one.
+    pub(super) fn retract(&mut self, candidate: &Candidate, second: bool) {
+        let Evidence {
+            fault, ballot, against, ..
+        } = &candidate.evidence;
+        let seal = if second { &against.seal } else { &ballot.seal };
+        let member = seal.signers.iter().next().unwrap_or_default();
+        self.found.remove(&(seal.set, member, *fault, ballot.vote.subject));
+        if let Some(page) = self.pages.get_mut(&(seal.set, seal.root)) {
+            page.ballots.remove(&member);
+        }
+    }
+
     /// Each fault once.
     fn fresh(&mut self, set: u64, mut found: Vec<Candidate>) -> Vec<Candidate> {
         found.retain(|candidate| {

@@ -143,6 +143,7 @@ impl EventConsensus {
 
     pub(super) fn checked(&mut self, candidate: Box<Candidate>, second: bool, valid: bool) {
         if !valid {
+            self.book.retract(&candidate, second);
             return self.accuse(candidate.evidence.operator, Misbehaviour::BadSignature);
         }
         let against = candidate.evidence.against.seal;

@@ -1,0 +1,959 @@
+//! Task consensus (`docs/spec/network.md`, section 8): one task, from the draw to a result that can be settled.
+//!
+//! ```text
+//! executor   its attempt's time ▶ Execute ▶ Executed ▶ Store ▶ Sign ▶ Result (to all)
+//! committee  Result, in time    ▶ verify ▶ Validate ▶ Validated ▶ Store ▶ Sign ▶ Validation (to all)
+//! all        more than half of the committee, nobody against ▶ Combine ▶ Settleable
+//!            one of them against, or silence for half the attempt ▶ Escalate: all members validate; the quorum's certificate settles,
+//!            or fails the attempt, and convicts whoever voted otherwise
+//! ```
+//!
+//! Time has two clocks: the L1's, which decides whose turn it is and what is late, and the node's, for repeating what
+//! may be lost. One instance serves one task; [`super::message::Body::task`] says which.
+
+use super::{
+    Ticket,
+    event::Misbehaviour,
+    evidence::{Book, Candidate, Evidence, Proven, Seal},
+    message::{Body, Message},
+    roster::Roster,
+    scheme::{Done, SignatureBytes, Work},
+};
+use alloc::{boxed::Box, collections::BTreeMap, sync::Arc, vec::Vec};
+use alloy_primitives::{Address, B256};
+use surety_primitives::{
+    selection::{ATTEMPTS, Roles},
+    set::Signers,
+    vote::{TaskResult, VALID, Vote, VoteKind},
+};
+
+/// Most different results of one attempt that are kept: a second one convicts the executor.
+const MAX_RESULTS: usize = 4;
+
+/// Pause before the first repetition, and the longest, in milliseconds.
+const REPEAT_MS: (u64, u64) = (500, 8_000);
+
+/// How long more than half of a committee waits for the others, who shall have their part too, in milliseconds.
+const LINGER_MS: u64 = 100;
+
+/// What is known of a task when its roles are drawn.
+#[derive(Clone, Debug)]
+pub struct Drawn {
+    /// The task.
+    pub task: B256,
+    /// The set that it is drawn from.
+    pub roster: Arc<Roster>,
+    /// Who has which part.
+    pub roles: Roles,
+    /// How many validators the step wants: more than half of these settle, though fewer may be drawn.
+    pub validators: u8,
+    /// Unix seconds of the L1 at which attempt 0 begins.
+    pub start: u64,
+    /// Seconds of an attempt.
+    pub window: u64,
+    /// Hash of the inputs, where this node can know it. A result with others is invalid.
+    pub inputs: Option<B256>,
+}
+
+/// What a store held of this task before a restart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Recorded {
+    /// The vote.
+    pub vote: Vote,
+    /// The result that it is or is about.
+    pub result: TaskResult,
+}
+
+/// What happens to the machine.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// The L1's clock: Unix seconds of the newest block.
+    Block {
+        /// Its time.
+        time: u64,
+    },
+    /// [`Effect::Execute`] is done. The machine takes the first answer for an attempt, and refuses another task's.
+    Executed {
+        /// What came of it.
+        result: TaskResult,
+    },
+    /// [`Effect::Validate`] is done.
+    Validated {
+        /// Which result ([`TaskResult::hash`]).
+        result: B256,
+        /// What was found.
+        verdict: Verdict,
+    },
+    /// A message came. The wire has authenticated `from` as its author.
+    Message {
+        /// The author.
+        from: Address,
+        /// What it says.
+        message: Message,
+    },
+    /// Time went by.
+    Tick,
+    /// [`Effect::Store`] is durable; or the store has another value for the subject, and keeps that.
+    Stored {
+        /// Of the effect.
+        ticket: Ticket,
+        /// Whether this vote is the one on record.
+        kept: bool,
+    },
+    /// [`Effect::Compute`] is done.
+    Computed {
+        /// Of the effect.
+        ticket: Ticket,
+        /// What came of it.
+        done: Done,
+    },
+    /// The contract paid for the task: nothing is left to do but to collect evidence.
+    Settled,
+    /// First input after a restart.
+    Restarted {
+        /// What the store holds of the task.
+        recorded: Vec<Recorded>,
+    },
+}
+
+/// What a validator found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The result is right.
+    Valid,
+    /// The result is wrong.
+    Invalid,
+    /// It can't tell, and does not vote.
+    Unknown,
+}
+
+/// What the driver shall do, in the order given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Run the task; then answer [`Input::Executed`]. Not answered if it can't be run. The pair of task and attempt
+    /// names the work for the connector: after a restart it may be asked again.
+    Execute {
+        /// The task.
+        task: B256,
+        /// Which attempt.
+        attempt: u8,
+    },
+    /// Check a result; then answer [`Input::Validated`]. The driver finds inputs and output by their hashes.
+    Validate {
+        /// What.
+        result: TaskResult,
+    },
+    /// Record a vote and what it is about durably, unless the store has another value for its (set, kind, subject);
+    /// then answer [`Input::Stored`].
+    Store {
+        /// For the answer.
+        ticket: Ticket,
+        /// Number of the set.
+        set: u64,
+        /// What.
+        recorded: Recorded,
+    },
+    /// Do the work; then answer [`Input::Computed`].
+    Compute {
+        /// For the answer.
+        ticket: Ticket,
+        /// What.
+        work: Work,
+    },
+    /// Send to every member. May be lost. Not to the own node.
+    Broadcast {
+        /// What.
+        message: Message,
+    },
+    /// The contract will pay for this result. Every member gets there; one transaction is enough, so the driver lets
+    /// `turn` go by: 0 for the executor, then the committee, then the others.
+    Settleable {
+        /// The result.
+        result: TaskResult,
+        /// The votes that settle it.
+        votes: Proven,
+        /// In which turn this node may send it.
+        turn: usize,
+    },
+    /// The committee differs, is too small, or is silent for half the attempt: the whole set validates.
+    Escalate {
+        /// Over which result.
+        result: TaskResult,
+    },
+    /// The quorum found that the result is wrong. The next attempt comes when its time does.
+    Rejected {
+        /// The result.
+        result: TaskResult,
+        /// The certificate.
+        votes: Proven,
+    },
+    /// A member broke a rule. The signatures are verified.
+    Evidence(Box<Evidence>),
+    /// All attempts are over, or nobody is left to execute, without a result to settle.
+    Failed,
+    /// A peer sent what nobody honest sends.
+    Misbehaved {
+        /// Who.
+        peer: Address,
+        /// What it did.
+        what: Misbehaviour,
+    },
+}
+
+/// What an answer is awaited for.
+#[derive(Clone, Debug)]
+enum Waiting {
+    Record {
+        result: TaskResult,
+        vote: Vote,
+    },
+    Signature {
+        result: TaskResult,
+        vote: Vote,
+    },
+    /// The executor's ballot, and the validator's that came with it.
+    Result {
+        from: usize,
+        result: TaskResult,
+        signature: SignatureBytes,
+        in_time: bool,
+        validation: Option<(bool, SignatureBytes)>,
+    },
+    /// A committee member's ballot against a result, which calls all members.
+    Objection {
+        member: usize,
+        result: B256,
+    },
+    Sum {
+        result: B256,
+        valid: bool,
+    },
+    Decision {
+        from: Address,
+        result: TaskResult,
+        valid: bool,
+        seal: Seal,
+    },
+    Ballot {
+        candidate: Box<Candidate>,
+        second: bool,
+    },
+}
+
+/// What is known of one result.
+#[derive(Debug)]
+struct Case {
+    result: TaskResult,
+    /// The executor's ballot, verified; a case begins with it, or with the quorum's decision.
+    executor: Option<SignatureBytes>,
+    /// Whether it was here before its attempt was over.
+    in_time: bool,
+    /// Ballots by verdict, valid first; not verified, but for those of objectors.
+    ballots: [BTreeMap<usize, SignatureBytes>; 2],
+    summing: bool,
+    /// When more than half of the committee was for it.
+    half_at: Option<u64>,
+    asked: bool,
+    escalated: bool,
+    decided: Option<(bool, Seal)>,
+    bad: Signers,
+}
+
+/// The machine. See the module.
+#[derive(Debug)]
+pub struct TaskConsensus {
+    drawn: Drawn,
+    me: Option<usize>,
+    now: u64,
+    time: u64,
+    tickets: Ticket,
+    waiting: BTreeMap<Ticket, Waiting>,
+    effects: Vec<Effect>,
+    cases: BTreeMap<B256, Case>,
+    /// Attempts that this node was told to execute.
+    executing: [bool; ATTEMPTS as usize],
+    /// Own messages that are repeated: result, validations, decision.
+    own: Vec<Body>,
+    repeat_at: u64,
+    pause: u64,
+    settleable: bool,
+    settled: bool,
+    failed: bool,
+    book: Book,
+}
+
+impl TaskConsensus {
+    /// A machine for a task that was just drawn. `me` is this node's operator; `now` in Unix milliseconds.
+    pub fn new(drawn: Drawn, me: Option<Address>, now: u64) -> Self {
+        Self {
+            me: me.and_then(|me| drawn.roster.index_of(me)),
+            drawn,
+            now,
+            time: 0,
+            tickets: 0,
+            waiting: BTreeMap::new(),
+            effects: Vec::new(),
+            cases: BTreeMap::new(),
+            executing: [false; ATTEMPTS as usize],
+            own: Vec::new(),
+            repeat_at: now,
+            pause: REPEAT_MS.0,
+            settleable: false,
+            settled: false,
+            failed: false,
+            book: Book::default(),
+        }
+    }
+
+    /// Takes an input at a time, in Unix milliseconds of this node's clock.
+    pub fn step(&mut self, now: u64, input: Input) -> Vec<Effect> {
+        self.now = self.now.max(now);
+        match input {
+            Input::Block { time } => self.time = self.time.max(time),
+            Input::Executed { result } => self.executed(result),
+            Input::Validated { result, verdict } => self.validated(result, verdict),
+            Input::Message { from, message } => self.receive(from, message),
+            Input::Tick => {}
+            Input::Stored { ticket, kept } => self.stored(ticket, kept),
+            Input::Computed { ticket, done } => self.computed(ticket, done),
+            Input::Settled => self.settled = true,
+            Input::Restarted { recorded } => self.restart(recorded),
+        }
+        self.look();
+        core::mem::take(&mut self.effects)
+    }
+
+    /// When [`Input::Tick`] would repeat something.
+    pub fn next_tick(&self) -> Option<u64> {
+        let repeat = (!self.own.is_empty() && !self.is_over()).then_some(self.repeat_at);
+        let waiting = self
+            .cases
+            .values()
+            .filter(|case| !self.settleable && !case.summing && case.decided.is_none());
+        let linger = waiting
+            .filter_map(|case| case.half_at)
+            .map(|at| at.saturating_add(LINGER_MS))
+            .min();
+        [repeat, linger].into_iter().flatten().min()
+    }
+
+    /// The attempt whose time it is on the L1; `None` before the first and after the last.
+    pub fn attempt(&self) -> Option<u8> {
+        let passed = self.time.checked_sub(self.drawn.start)?;
+        let attempt = passed.checked_div(self.drawn.window).unwrap_or(u64::MAX);
+        u8::try_from(attempt).ok().filter(|attempt| *attempt < ATTEMPTS)
+    }
+
+    /// Whether all its time is over, or it is settled. Evidence may still come.
+    pub fn is_over(&self) -> bool {
+        let end = self
+            .drawn
+            .window
+            .saturating_mul(u64::from(ATTEMPTS))
+            .saturating_add(self.drawn.start);
+        self.settled || self.time >= end
+    }
+
+    /// What follows from the state as it is, whatever changed it.
+    fn look(&mut self) {
+        if let Some(attempt) = self.attempt() {
+            let turn = self.me.is_some() && self.drawn.roles.executor(attempt) == self.me;
+            if let Some(executing) = self
+                .executing
+                .get_mut(usize::from(attempt))
+                .filter(|begun| turn && !**begun)
+            {
+                *executing = true;
+                // What another attempt has already brought is not done again.
+                if !self.settled && !self.settleable {
+                    let task = self.drawn.task;
+                    self.effects.push(Effect::Execute { task, attempt });
+                }
+            }
+        }
+        let cases: Vec<_> = self.cases.keys().copied().collect();
+        for result in cases {
+            self.look_at(result);
+        }
+        let nobody = self
+            .attempt()
+            .is_some_and(|now| (now..ATTEMPTS).all(|at| self.drawn.roles.executor(at).is_none()));
+        let over = self.is_over() || (nobody && self.cases.is_empty());
+        if over && !self.settled && !self.settleable && !self.failed {
+            self.failed = true;
+            self.effects.push(Effect::Failed);
+        }
+        if !self.is_over() && self.now >= self.repeat_at && !self.own.is_empty() {
+            for body in self.own.clone() {
+                self.broadcast(body);
+            }
+            self.pause = self.pause.saturating_mul(2).min(REPEAT_MS.1);
+            self.repeat_at = self.now.saturating_add(self.pause);
+        }
+    }
+
+    fn look_at(&mut self, result: B256) {
+        let committee: Signers = self.drawn.roles.committee().iter().copied().collect();
+        let roster = self.drawn.roster.clone();
+        let wanted = usize::from(self.drawn.validators);
+        let Some(case) = self.cases.get(&result) else { return };
+        if case.executor.is_none() {
+            return;
+        }
+        // A committee that is too small, or silent for half the attempt, leaves it to the set.
+        let attempt = case.result.attempt;
+        let half_time = begin(&self.drawn, attempt).saturating_add(self.drawn.window / 2);
+        let silent = self.time >= half_time && case.half_at.is_none() && case.decided.is_none();
+        if wanted > 0 && case.in_time && !self.settled && (silent || committee.len() * 2 <= wanted) {
+            self.escalate(result);
+        }
+        let Some(case) = self.cases.get_mut(&result) else {
+            return;
+        };
+        let called = self.me.is_some_and(|me| committee.contains(me) || case.escalated);
+        // Whose head is a block behind waits until it is the attempt's time here too.
+        let begun = self.time >= begin(&self.drawn, case.result.attempt);
+        if called && begun && case.in_time && !case.asked && !self.settled {
+            case.asked = true;
+            let asserted = case.result;
+            if self.drawn.inputs.is_some_and(|inputs| inputs != asserted.inputs) {
+                self.vote(asserted, asserted.validation(false));
+            } else {
+                self.effects.push(Effect::Validate { result: asserted });
+            }
+        }
+        let Some(case) = self.cases.get_mut(&result) else {
+            return;
+        };
+        if case.summing || case.decided.is_some() {
+            return;
+        }
+        let voters = |ballots: &BTreeMap<usize, SignatureBytes>| ballots.keys().copied().collect::<Signers>();
+        let [valid, invalid] = [voters(&case.ballots[0]), voters(&case.ballots[1])];
+        // A committee in agreement decides alone; in doubt, and against a result, only the set does.
+        let agreed = !case.escalated && invalid.common(committee).is_empty();
+        let half = valid.common(committee);
+        if half.len() * 2 > wanted && case.half_at.is_none() {
+            case.half_at = Some(self.now);
+        }
+        let linger = case.half_at.map(|at| at.saturating_add(LINGER_MS));
+        let enough = half == committee || linger.is_some_and(|until| until <= self.now);
+        let (verdict, signers) = if roster.is_quorum(valid) {
+            (true, valid)
+        } else if roster.is_quorum(invalid) {
+            (false, invalid)
+        } else if agreed && enough && !self.settleable && half.len() * 2 > wanted {
+            (true, half)
+        } else {
+            return;
+        };
+        case.summing = true;
+        let ballots = &case.ballots[usize::from(!verdict)];
+        let ballots = ballots.iter().filter(|(member, _)| signers.contains(**member));
+        let work = Work::Combine {
+            set: roster.number(),
+            digest: roster.digest(case.result.validation(verdict).leaf()),
+            ballots: ballots.map(|(member, signature)| (*member, *signature)).collect(),
+        };
+        self.compute(work, Waiting::Sum { result, valid: verdict });
+    }
+
+    fn executed(&mut self, result: TaskResult) {
+        let mine = self.me.is_some() && self.drawn.roles.executor(result.attempt) == self.me;
+        // What is late nobody validates.
+        if mine && result.task == self.drawn.task && self.attempt() == Some(result.attempt) {
+            self.vote(result, result.vote());
+        }
+    }
+
+    fn validated(&mut self, result: B256, verdict: Verdict) {
+        let Some(case) = self.cases.get(&result).filter(|case| case.asked) else {
+            return;
+        };
+        let valid = match verdict {
+            Verdict::Valid => true,
+            Verdict::Invalid => false,
+            Verdict::Unknown => return,
+        };
+        let result = case.result;
+        self.vote(result, result.validation(valid));
+    }
+
+    /// First to the disk, then the signature.
+    fn vote(&mut self, result: TaskResult, vote: Vote) {
+        let ticket = self.wait_for(Waiting::Record { result, vote });
+        self.effects.push(Effect::Store {
+            ticket,
+            set: self.drawn.roster.number(),
+            recorded: Recorded { vote, result },
+        });
+    }
+
+    fn stored(&mut self, ticket: Ticket, kept: bool) {
+        match self.waiting.remove(&ticket) {
+            Some(Waiting::Record { result, vote }) if kept => self.sign(result, vote),
+            Some(Waiting::Record { .. }) | None => {}
+            Some(other) => {
+                self.waiting.insert(ticket, other);
+            }
+        }
+    }
+
+    fn sign(&mut self, result: TaskResult, vote: Vote) {
+        let digest = self.drawn.roster.digest(vote.leaf());
+        self.compute(Work::Sign { digest }, Waiting::Signature { result, vote });
+    }
+
+    /// What is on record was vouched for: it is signed again, and nothing else ever is.
+    fn restart(&mut self, recorded: Vec<Recorded>) {
+        for Recorded { vote, result } in recorded {
+            if result.task != self.drawn.task {
+                continue;
+            }
+            if vote.kind == VoteKind::Result {
+                if let Some(executing) = self.executing.get_mut(usize::from(result.attempt)) {
+                    *executing = true;
+                }
+            }
+            self.sign(result, vote);
+        }
+    }
+
+    fn signed(&mut self, result: TaskResult, vote: Vote, signature: SignatureBytes) {
+        let Some(me) = self.me else { return };
+        let hash = result.hash();
+        let body = if vote.kind == VoteKind::Result {
+            // The own result was in time when it was made, and its signature is good.
+            self.open(result, Some(signature), true);
+            self.note(vote, me, signature);
+            if self.drawn.validators == 0 {
+                self.settle(result, self.ballot(vote, me, signature));
+            }
+            Body::Result { result, signature }
+        } else {
+            let Some(executor) = self.cases.get(&hash).and_then(|case| case.executor) else {
+                return;
+            };
+            let valid = vote.value == VALID;
+            self.count(me, hash, valid, signature);
+            Body::Validation {
+                result,
+                executor,
+                valid,
+                signature,
+            }
+        };
+        self.say(body);
+    }
+
+    /// Says it now, and again.
+    fn say(&mut self, body: Body) {
+        if !self.own.contains(&body) {
+            self.own.push(body.clone());
+        }
+        self.broadcast(body);
+        self.pause = REPEAT_MS.0;
+        self.repeat_at = self.now.saturating_add(self.pause);
+    }
+
+    fn receive(&mut self, from: Address, message: Message) {
+        let roster = self.drawn.roster.clone();
+        if message.service != roster.service() || message.set != roster.number() {
+            return;
+        }
+        let Some(member) = roster.index_of(from) else {
+            return self.accuse(from, Misbehaviour::NotAMember);
+        };
+        if message.body.task() != Some(self.drawn.task) {
+            return;
+        }
+        match message.body {
+            Body::Result { result, signature } => {
+                if self.drawn.roles.executor(result.attempt) != Some(member) {
+                    return self.accuse(from, Misbehaviour::Malformed);
+                }
+                self.assert(member, result, signature, None);
+            }
+            Body::Validation {
+                result,
+                executor,
+                valid,
+                signature,
+            } => {
+                self.assert(member, result, executor, Some((valid, signature)));
+            }
+            Body::Decided {
+                result,
+                valid,
+                signers,
+                signature,
+            } => self.receive_decision(from, result, valid, signers, signature),
+            _ => {}
+        }
+    }
+
+    fn open(&mut self, result: TaskResult, executor: Option<SignatureBytes>, in_time: bool) {
+        let hash = result.hash();
+        if let Some(case) = self.cases.get_mut(&hash) {
+            case.executor = case.executor.or(executor);
+            return;
+        }
+        // An executor that signs more results than this is convicted already.
+        let attempts = self
+            .cases
+            .values()
+            .filter(|case| case.result.attempt == result.attempt)
+            .count();
+        if result.attempt >= ATTEMPTS || (attempts >= MAX_RESULTS && executor.is_some()) {
+            return;
+        }
+        let case = Case {
+            result,
+            executor,
+            in_time,
+            ballots: [BTreeMap::new(), BTreeMap::new()],
+            summing: false,
+            half_at: None,
+            asked: false,
+            escalated: false,
+            decided: None,
+            bad: Signers::NONE,
+        };
+        self.cases.insert(hash, case);
+    }
+
+    /// A result, with what is said to be its executor's ballot. Who relays it may have made it up, so it has one
+    /// verification at a time, and nothing is kept before that.
+    fn assert(
+        &mut self,
+        from: usize,
+        result: TaskResult,
+        signature: SignatureBytes,
+        validation: Option<(bool, SignatureBytes)>,
+    ) {
+        let Some(executor) = self.drawn.roles.executor(result.attempt) else {
+            return;
+        };
+        if self
+            .cases
+            .get(&result.hash())
+            .is_some_and(|case| case.executor.is_some())
+        {
+            if let Some((valid, signature)) = validation {
+                self.count(from, result.hash(), valid, signature);
+            }
+            return;
+        }
+        let busy = |waiting: &Waiting| matches!(waiting, Waiting::Result { from: other, .. } if *other == from);
+        if self.waiting.values().any(busy) {
+            return;
+        }
+        let seal = self.ballot(result.vote(), executor, signature).seal;
+        let waiting = Waiting::Result {
+            from,
+            result,
+            signature,
+            in_time: self.time < begin(&self.drawn, result.attempt.saturating_add(1)),
+            validation,
+        };
+        self.compute(seal.verification(&self.drawn.roster), waiting);
+    }
+
+    /// A validator's ballot.
+    fn count(&mut self, member: usize, hash: B256, valid: bool, signature: SignatureBytes) {
+        let committee = self.drawn.roles.committee().contains(&member);
+        let Some(case) = self.cases.get_mut(&hash) else { return };
+        if case.bad.contains(member) {
+            return;
+        }
+        let vote = case.result.validation(valid);
+        let ballots = &mut case.ballots[usize::from(!valid)];
+        if ballots.contains_key(&member) {
+            return;
+        }
+        ballots.insert(member, signature);
+        let escalated = case.escalated;
+        self.note(vote, member, signature);
+        if !valid && committee && !escalated {
+            let seal = self.ballot(vote, member, signature).seal;
+            let work = seal.verification(&self.drawn.roster);
+            self.compute(work, Waiting::Objection { member, result: hash });
+        }
+    }
+
+    fn receive_decision(
+        &mut self,
+        from: Address,
+        result: TaskResult,
+        valid: bool,
+        signers: Signers,
+        signature: SignatureBytes,
+    ) {
+        let roster = self.drawn.roster.clone();
+        if !roster.all().contains_all(signers) || !roster.is_quorum(signers) {
+            return self.accuse(from, Misbehaviour::NoQuorum);
+        }
+        let busy = |waiting: &&Waiting| matches!(waiting, Waiting::Decision { from: other, .. } if *other == from);
+        let decided = self
+            .cases
+            .get(&result.hash())
+            .is_some_and(|case| case.decided.is_some());
+        if decided || self.waiting.values().filter(busy).count() >= 2 {
+            return;
+        }
+        let seal = Seal {
+            service: roster.service(),
+            set: roster.number(),
+            root: result.validation(valid).leaf(),
+            signers,
+            signature,
+        };
+        let waiting = Waiting::Decision {
+            from,
+            result,
+            valid,
+            seal,
+        };
+        self.compute(seal.verification(&roster), waiting);
+    }
+
+    fn computed(&mut self, ticket: Ticket, done: Done) {
+        match (self.waiting.remove(&ticket), done) {
+            (Some(Waiting::Signature { result, vote }), Done::Signed(Some(signature))) => {
+                self.signed(result, vote, signature);
+            }
+            (
+                Some(Waiting::Result {
+                    from,
+                    result,
+                    signature,
+                    in_time,
+                    validation,
+                }),
+                Done::Verified(valid),
+            ) => {
+                if !valid {
+                    if let Some(peer) = self.drawn.roster.operator(from) {
+                        self.accuse(peer, Misbehaviour::BadSignature);
+                    }
+                    return;
+                }
+                self.open(result, Some(signature), in_time);
+                if let Some(executor) = self.drawn.roles.executor(result.attempt) {
+                    self.note(result.vote(), executor, signature);
+                    if self.drawn.validators == 0 {
+                        self.settle(result, self.ballot(result.vote(), executor, signature));
+                    }
+                }
+                if let Some((valid, signature)) = validation {
+                    self.count(from, result.hash(), valid, signature);
+                }
+            }
+            (Some(Waiting::Objection { member, result }), Done::Verified(valid)) => {
+                if valid {
+                    self.escalate(result);
+                } else {
+                    self.spoil(result, [member].into_iter().collect());
+                }
+            }
+            (Some(Waiting::Sum { result, valid }), Done::Combined { signature, good, bad }) => {
+                self.spoil(result, bad);
+                self.summed(result, valid, signature, good);
+            }
+            (
+                Some(Waiting::Decision {
+                    from,
+                    result,
+                    valid,
+                    seal,
+                }),
+                Done::Verified(good),
+            ) => {
+                if good {
+                    self.open(result, None, false);
+                    self.decide(result.hash(), valid, seal);
+                } else {
+                    self.accuse(from, Misbehaviour::BadSignature);
+                }
+            }
+            (Some(Waiting::Ballot { candidate, second }), Done::Verified(valid)) => {
+                self.checked(candidate, second, valid);
+            }
+            _ => {}
+        }
+    }
+
+    /// Takes away ballots that are none.
+    fn spoil(&mut self, result: B256, bad: Signers) {
+        let Some(case) = self.cases.get_mut(&result) else {
+            return;
+        };
+        case.bad = case.bad.with(bad);
+        for member in bad.iter() {
+            for ballots in &mut case.ballots {
+                ballots.remove(&member);
+            }
+        }
+        for member in bad.iter() {
+            if let Some(peer) = self.drawn.roster.operator(member) {
+                self.accuse(peer, Misbehaviour::BadSignature);
+            }
+        }
+    }
+
+    fn escalate(&mut self, hash: B256) {
+        let Some(case) = self.cases.get_mut(&hash).filter(|case| !case.escalated) else {
+            return;
+        };
+        case.escalated = true;
+        let result = case.result;
+        self.effects.push(Effect::Escalate { result });
+    }
+
+    fn summed(&mut self, hash: B256, valid: bool, signature: Option<SignatureBytes>, good: Signers) {
+        let roster = self.drawn.roster.clone();
+        let committee: Signers = self.drawn.roles.committee().iter().copied().collect();
+        let Some(case) = self.cases.get_mut(&hash) else { return };
+        case.summing = false;
+        let Some(signature) = signature else { return };
+        let vote = case.result.validation(valid);
+        let seal = Seal {
+            service: roster.service(),
+            set: roster.number(),
+            root: vote.leaf(),
+            signers: good,
+            signature,
+        };
+        let objected = case.escalated || case.ballots[1].keys().any(|member| committee.contains(*member));
+        if roster.is_quorum(good) {
+            self.decide(hash, valid, seal);
+        } else if valid && !objected && good.common(committee).len() * 2 > usize::from(self.drawn.validators) {
+            let result = case.result;
+            self.settle(result, Proven::single(seal, vote));
+        }
+    }
+
+    /// The quorum has the last word.
+    fn decide(&mut self, hash: B256, valid: bool, seal: Seal) {
+        let Some(case) = self.cases.get_mut(&hash).filter(|case| case.decided.is_none()) else {
+            return;
+        };
+        case.decided = Some((valid, seal));
+        let result = case.result;
+        let vote = result.validation(valid);
+        let root = vote.leaf();
+        self.book.register(seal.set, root, [vote].into());
+        let found = self.book.note_certificate(&self.drawn.roster, seal);
+        self.check(found);
+        self.say(Body::Decided {
+            result,
+            valid,
+            signers: seal.signers,
+            signature: seal.signature,
+        });
+        let votes = Proven::single(seal, vote);
+        if valid {
+            self.settle(result, votes);
+        } else {
+            self.effects.push(Effect::Rejected { result, votes });
+        }
+    }
+
+    fn settle(&mut self, result: TaskResult, votes: Proven) {
+        if core::mem::replace(&mut self.settleable, true) || self.settled {
+            return;
+        }
+        let ranked = self.drawn.roles.committee();
+        let turn = match self.me {
+            me if me.is_some() && me == self.drawn.roles.executor(result.attempt) => 0,
+            Some(me) => match ranked.iter().position(|member| *member == me) {
+                Some(rank) => rank + 1,
+                None => ranked.len() + 1 + me,
+            },
+            None => ranked.len() + 1 + self.drawn.roster.len(),
+        };
+        self.effects.push(Effect::Settleable { result, votes, turn });
+    }
+
+    /// Ballots are kept against each other.
+    fn note(&mut self, vote: Vote, member: usize, signature: SignatureBytes) {
+        let roster = self.drawn.roster.clone();
+        self.book.register(roster.number(), vote.leaf(), [vote].into());
+        let found = self.book.note_ballot(&roster, vote.leaf(), member, signature);
+        self.check(found);
+    }
+
+    fn check(&mut self, found: Vec<Candidate>) {
+        for candidate in found {
+            let work = candidate.evidence.ballot.seal.verification(&self.drawn.roster);
+            let candidate = Box::new(candidate);
+            self.compute(
+                work,
+                Waiting::Ballot {
+                    candidate,
+                    second: false,
+                },
+            );
+        }
+    }
+
+    fn checked(&mut self, candidate: Box<Candidate>, second: bool, valid: bool) {
+        if !valid {
+            self.book.retract(&candidate, second);
+        } else if second || candidate.certified {
+            self.effects.push(Effect::Evidence(Box::new(candidate.evidence)));
+        } else {
+            let work = candidate.evidence.against.seal.verification(&self.drawn.roster);
+            self.compute(
+                work,
+                Waiting::Ballot {
+                    candidate,
+                    second: true,
+                },
+            );
+        }
+    }
+
+    fn ballot(&self, vote: Vote, member: usize, signature: SignatureBytes) -> Proven {
+        let seal = Seal {
+            service: self.drawn.roster.service(),
+            set: self.drawn.roster.number(),
+            root: vote.leaf(),
+            signers: [member].into_iter().collect(),
+            signature,
+        };
+        Proven::single(seal, vote)
+    }
+
+    fn wait_for(&mut self, waiting: Waiting) -> Ticket {
+        self.tickets += 1;
+        self.waiting.insert(self.tickets, waiting);
+        self.tickets
+    }
+
+    fn compute(&mut self, work: Work, waiting: Waiting) {
+        let ticket = self.wait_for(waiting);
+        self.effects.push(Effect::Compute { ticket, work });
+    }
+
+    fn broadcast(&mut self, body: Body) {
+        let message = Message {
+            service: self.drawn.roster.service(),
+            set: self.drawn.roster.number(),
+            body,
+        };
+        self.effects.push(Effect::Broadcast { message });
+    }
+
+    fn accuse(&mut self, peer: Address, what: Misbehaviour) {
+        self.effects.push(Effect::Misbehaved { peer, what });
+    }
+}
+
+/// When an attempt begins, in Unix seconds of the L1.
+fn begin(drawn: &Drawn, attempt: u8) -> u64 {
+    drawn
+        .window
+        .saturating_mul(u64::from(attempt))
+        .saturating_add(drawn.start)
+}
