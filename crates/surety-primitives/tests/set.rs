@@ -87,8 +87,8 @@ fn pages_are_those_of_the_contract() {
         pages[page] = code.to_vec();
         read(&pages)
     };
-    for i in 0..2 {
-        let mut code = pages[i].clone();
+    for (i, code) in pages.iter().enumerate() {
+        let mut code = code.clone();
         code[0] = 1;
         assert_eq!(
             page(i, &code),
