@@ -48,10 +48,7 @@ impl Behaviour {
         let peer = shared.identity.peer();
 
         let requests = request_response::Behaviour::with_codec(
-            Codec {
-                max_request: config.max_request,
-                max_response: config.max_message,
-            },
+            Codec { shared: shared.clone() },
             [(REQUEST, ProtocolSupport::Full)],
             request_response::Config::default()
                 .with_request_timeout(config.request_timeout)

@@ -27,6 +27,7 @@ mod identity;
 mod members;
 mod network;
 mod standing;
+mod transport;
 
 pub use config::{Config, Rate};
 pub use counters::{Count, Counters};

@@ -14,9 +14,8 @@ use std::{
 use alloy_primitives::Address;
 use futures::{StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
 use libp2p::{
-    Multiaddr, PeerId, Stream, Swarm, SwarmBuilder, identify, kad, noise, ping, request_response,
+    Multiaddr, PeerId, Stream, Swarm, identify, kad, ping, request_response,
     swarm::{ConnectionId, DialError, ListenError, SwarmEvent},
-    tcp, yamux,
 };
 use tokio::{
     sync::{Semaphore, mpsc, oneshot, watch},
@@ -30,14 +29,13 @@ use crate::{
     direct::{Queued, Reader, Writer},
     handle::{Command, Outbox, Shared},
     standing::{Standings, Verdict},
+    transport::transport,
 };
 
 use self::members::Directory;
 
 /// How often bans, rates and dials are looked at, at most.
 const TICK: Duration = Duration::from_millis(250);
-/// Yamux streams on one connection: gossip, direct, identify, ping and kad take a dozen; requests the rest.
-const STREAMS: usize = 256;
 /// Time for the sockets to open.
 const LISTEN: Duration = Duration::from_secs(5);
 
@@ -212,24 +210,12 @@ impl Task {
         let own = OwnTopics::default();
         let behaviour = Behaviour::new(&shared, &own)?;
         let wrong = |error: &dyn std::fmt::Display| Error::Config(error.to_string());
-        let swarm = SwarmBuilder::with_existing_identity(shared.identity.keypair.clone())
-            .with_tokio()
-            .with_tcp(tcp::Config::default().nodelay(true), noise::Config::new, || {
-                let mut yamux = yamux::Config::default();
-                yamux.set_max_num_streams(STREAMS);
-                yamux
-            })
-            .map_err(|error| wrong(&error))?
-            .with_behaviour(|_| behaviour)
-            .map_err(|error| wrong(&error))?
-            .with_swarm_config(|swarm| {
-                swarm
-                    .with_idle_connection_timeout(config.idle)
-                    .with_max_negotiating_inbound_streams(64)
-                    .with_per_connection_event_buffer_size(16)
-            })
-            .with_connection_timeout(config.handshake)
-            .build();
+        let transport = transport(&shared.identity.keypair, config.handshake).map_err(|error| wrong(&error))?;
+        let settings = libp2p::swarm::Config::with_tokio_executor()
+            .with_idle_connection_timeout(config.idle)
+            .with_max_negotiating_inbound_streams(64)
+            .with_per_connection_event_buffer_size(16);
+        let swarm = Swarm::new(transport, behaviour, shared.identity.peer(), settings);
         let now = Instant::now();
         Ok(Self {
             own,
@@ -449,13 +435,9 @@ impl Task {
 
     fn on_connected(&mut self, peer: PeerId, connection: ConnectionId, remote: Multiaddr) {
         self.count(Count::Connected);
-        match self.dials.remove(&connection) {
-            Some(Dial::Asked(_, reply)) => {
-                // Whoever asked does not wait any more; the connection idles away.
-                let _ = reply.send(Ok(peer));
-            }
-            Some(Dial::Fellow(operator)) => self.directory.reached(operator, peer),
-            Some(Dial::Bootstrap) | None => {}
+        let dial = self.dials.remove(&connection);
+        if let Some(Dial::Fellow(operator)) = dial {
+            self.directory.reached(operator, peer);
         }
         let operator = self.shared.fellow(&peer);
         let ip = remote.iter().find_map(|part| match part {
@@ -490,6 +472,10 @@ impl Task {
         self.show(&peer);
         if first {
             self.tell(Event::PeerConnected { peer, operator });
+        }
+        if let Some(Dial::Asked(_, reply)) = dial {
+            // Whoever asked does not wait any more; the connection idles away.
+            let _ = reply.send(Ok(peer));
         }
     }
 

@@ -1,15 +1,16 @@
 //! Requests and replies on the wire: length (uint32, big-endian), bytes. Nothing is read that is too long.
 
-use std::io;
+use std::{io, sync::Arc};
 
 use futures::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use libp2p::{StreamProtocol, request_response};
 
-/// Knows the limits.
-#[derive(Debug, Clone, Copy)]
+use crate::{Count, handle::Shared};
+
+/// Knows the limits. It cannot tell whose stream it reads: a malformed request closes the stream and is counted.
+#[derive(Debug, Clone)]
 pub(crate) struct Codec {
-    pub(crate) max_request: usize,
-    pub(crate) max_response: usize,
+    pub(crate) shared: Arc<Shared>,
 }
 
 async fn read<T: AsyncRead + Unpin + Send>(io: &mut T, limit: usize) -> io::Result<Vec<u8>> {
@@ -48,7 +49,9 @@ impl request_response::Codec for Codec {
         _: &StreamProtocol,
         io: &mut T,
     ) -> io::Result<Vec<u8>> {
-        read(io, self.max_request).await
+        read(io, self.shared.config.max_request)
+            .await
+            .inspect_err(|_| self.shared.counters.add(Count::RequestsMalformed))
     }
 
     async fn read_response<T: AsyncRead + Unpin + Send>(
@@ -56,7 +59,7 @@ impl request_response::Codec for Codec {
         _: &StreamProtocol,
         io: &mut T,
     ) -> io::Result<Vec<u8>> {
-        read(io, self.max_response).await
+        read(io, self.shared.config.max_message).await
     }
 
     async fn write_request<T: AsyncWrite + Unpin + Send>(
@@ -65,7 +68,7 @@ impl request_response::Codec for Codec {
         io: &mut T,
         data: Vec<u8>,
     ) -> io::Result<()> {
-        write(io, &data, self.max_request).await
+        write(io, &data, self.shared.config.max_request).await
     }
 
     async fn write_response<T: AsyncWrite + Unpin + Send>(
@@ -74,6 +77,6 @@ impl request_response::Codec for Codec {
         io: &mut T,
         data: Vec<u8>,
     ) -> io::Result<()> {
-        write(io, &data, self.max_response).await
+        write(io, &data, self.shared.config.max_message).await
     }
 }

@@ -4,7 +4,7 @@ use std::{net::IpAddr, time::Instant};
 
 use libp2p::{
     PeerId,
-    request_response::{self, InboundFailure, OutboundFailure, ResponseChannel},
+    request_response::{self, OutboundFailure, ResponseChannel},
 };
 use tokio::{sync::oneshot, time::timeout};
 
@@ -69,15 +69,8 @@ impl Task {
                 // The asker's deadline passed.
                 let _ = reply.send(Err(error));
             }
-            request_response::Event::InboundFailure { peer, error, .. } => {
-                if let InboundFailure::Io(error) = error
-                    && error.kind() == std::io::ErrorKind::InvalidData
-                {
-                    self.count(Count::RequestsMalformed);
-                    self.misbehaved(peer, Misbehaviour::Malformed);
-                }
-            }
-            request_response::Event::ResponseSent { .. } => {}
+            // The asker left, or the node did not reply: either is known elsewhere.
+            request_response::Event::InboundFailure { .. } | request_response::Event::ResponseSent { .. } => {}
         }
     }
 
