@@ -14,6 +14,7 @@ pub mod host;
 pub mod sdk;
 pub mod server;
 mod token;
+pub mod trial;
 
 pub use token::{Token, TokenError};
 
