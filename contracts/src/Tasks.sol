@@ -92,8 +92,8 @@ contract Tasks is ITasks {
     /// How many blocks after a set was replaced its certificates still start runs.
     uint256 private constant SET_GRACE = 256;
     /// A member that was bonded when its set was fixed has a bond for `leaveDelay` at least. Half of it is left for
-    /// evidence; of blocks of 12 seconds.
-    uint64 private constant AGE_DIVISOR = 24;
+    /// evidence.
+    uint64 private constant AGE_DIVISOR = 2;
 
     bytes32 private constant VALID = bytes32(uint256(1));
 
@@ -221,7 +221,7 @@ contract Tasks is ITasks {
         // A request is for one task with given inputs. A flow's inputs follow from its graph, which validators evaluate.
         if (flow.trigger.service == address(0) && s.inputs != run.value) revert WrongInputs(s.inputs, run.value);
 
-        _findMembers(w, s.votes.certificate, startedAt);
+        _findMembers(w, s.votes.certificate, startedAt, run.time);
         _draw(w, _onlyNamed(w.members, s.nodes, step.nodes), _mixOf(startedAt + 1, s.header));
         uint256 most = step.most;
         uint256 bill = _bill(w.service, step.task, startedAt, s.secondsSpent, s.size);
@@ -369,7 +369,7 @@ contract Tasks is ITasks {
             uint256 then = block.number > SET_GRACE ? block.number - SET_GRACE : 0;
             if (set < quorum.setAt(service, uint64(then))) revert NotASet(found, set, last);
         }
-        return _setOf(service, set, block.number);
+        return _setOf(service, set, block.timestamp);
     }
 
     function _run(address owner, uint256 flow, bytes32 key, bytes32 value, uint96 reserve, uint256 fee)
@@ -395,14 +395,14 @@ contract Tasks is ITasks {
     }
 
     /// The votes must be of the set in force when the run was recorded.
-    function _findMembers(Work memory w, Certificate calldata certificate, uint256 startedAt) private view {
+    function _findMembers(Work memory w, Certificate calldata certificate, uint256 startedAt, uint256 time) private view {
         // forge-lint: disable-next-line(unsafe-typecast)
         uint64 set = quorum.setAt(w.service, uint64(startedAt));
         if (certificate.service != w.service || certificate.set != set || set == 0) {
             revert NotASet(certificate.service, certificate.set, set);
         }
         w.set = set;
-        w.header = _setOf(w.service, set, startedAt);
+        w.header = _setOf(w.service, set, time);
         w.members = _membersOf(w.service, set);
     }
 
@@ -577,10 +577,10 @@ contract Tasks is ITasks {
         }
     }
 
-    /// Reverts if the set was too old at block `when`.
+    /// Reverts if the set was too old at `when`.
     function _setOf(address service, uint64 set, uint256 when) private view returns (SetHeader memory header) {
         header = quorum.setOf(service, set);
-        uint256 age = when - header.fixedAt;
+        uint256 age = when - header.time;
         if (age > maxSetAge) revert SetTooOld(service, set, age, maxSetAge);
     }
 

@@ -211,7 +211,8 @@ interface ITasks {
     function burnt() external view returns (uint256);
     /// @return part of what is claimed that is burnt, in 1/10,000
     function burntBps() external view returns (uint256);
-    /// @return blocks after which a set counts no more. Its members may be gone, and have nothing left to lose
+    /// @return seconds after which a set counts no more (half of `Staking.leaveDelay`): its members may be gone, and have
+    /// nothing left to lose. Whoever needs a new one calls `Quorum.fix`
     function maxSetAge() external view returns (uint64);
     function token() external view returns (address);
     /// @return terms services' quorums and prices
