@@ -84,7 +84,7 @@ contract QuorumGasTest is QuorumFixture {
         }
         quorum.fix(other);
         assertLt(last("set of 128 members, the first, whole transaction"), TRANSACTION_LIMIT * 3 / 4);
-        vm.roll(block.number + SET_PERIOD);
+        vm.roll(vm.getBlockNumber() + SET_PERIOD);
         quorum.fix(other);
         last("set of 128 members, a later one, whole transaction");
     }

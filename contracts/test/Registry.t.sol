@@ -3,6 +3,8 @@ pragma solidity ^0.8.28;
 
 import {IRegistry, ServiceParameters} from "../src/interfaces/IRegistry.sol";
 import {DisputeFixture, ToyService} from "./dispute/DisputeFixture.sol";
+import {PlainBLS} from "./quorum/PlainBLS.sol";
+import {QuorumFixture} from "./quorum/QuorumFixture.sol";
 
 contract RegistryTest is DisputeFixture {
     ToyService private other;
@@ -160,5 +162,111 @@ contract RegistryTest is DisputeFixture {
         assertEq(id, (uint256(hash) % 2 ** 48) | 2 ** 47);
         assertLt(id, 2 ** 48);
         assertGe(id, 2 ** 47);
+    }
+}
+
+contract RegistryKeysTest is QuorumFixture {
+    address private operator;
+    bytes private key = PlainBLS.keyOf(7);
+    bytes private proof;
+
+    function setUp() public override {
+        super.setUp();
+        operator = addOperator("operator");
+        proof = PlainBLS.sign(7, possessionOf(operator, key), POSSESSION_TAG);
+    }
+
+    function set(bytes memory key_, bytes memory proof_) private {
+        vm.prank(HOLDER);
+        registry.setKeys{gas: 5_000_000}(operator, key_, proof_, "encryption", "/dns4/example.org/tcp/1");
+    }
+
+    function assertRefused(bytes memory key_, bytes memory proof_) private {
+        vm.expectRevert(
+            abi.encodeWithSelector(IRegistry.WrongPossession.selector, operator, possessionOf(operator, key_))
+        );
+        set(key_, proof_);
+    }
+
+    function test_setKeys() public {
+        (bytes memory none, bytes32 zero, string memory nowhere) = registry.keysOf(operator);
+        assertEq(none.length + bytes(nowhere).length, 0);
+        assertEq(zero, 0);
+        assertEq(registry.keysAt(operator), address(0));
+
+        vm.expectEmit(address(registry));
+        emit IRegistry.KeysSet(operator, key, "encryption", "/dns4/example.org/tcp/1");
+        set(key, proof);
+        (bytes memory blsKey, bytes32 encryptionKey, string memory peerAddress) = registry.keysOf(operator);
+        assertEq(blsKey, key);
+        assertEq(encryptionKey, "encryption");
+        assertEq(peerAddress, "/dns4/example.org/tcp/1");
+        assertEq(
+            registry.keysAt(operator).code,
+            abi.encodePacked(hex"00", PlainBLS.pack(key), bytes32("encryption"), "/dns4/example.org/tcp/1")
+        );
+        setKeys(operator, 8);
+        (blsKey,, peerAddress) = registry.keysOf(operator);
+        assertEq(blsKey, PlainBLS.keyOf(8));
+        assertEq(peerAddress, "/ip4/127.0.0.1/tcp/9000");
+    }
+
+    function test_setKeys_refusals() public {
+        vm.expectRevert(abi.encodeWithSelector(IRegistry.UnknownOperator.selector, address(1)));
+        registry.setKeys(address(1), key, proof, 0, "");
+        vm.expectRevert(abi.encodeWithSelector(IRegistry.NotOperatorOwner.selector, operator, address(this), HOLDER));
+        registry.setKeys(operator, key, proof, 0, "");
+        vm.expectRevert(abi.encodeWithSelector(IRegistry.BadKeyLength.selector, 255, 256));
+        set(new bytes(255), proof);
+        vm.expectRevert(abi.encodeWithSelector(IRegistry.BadProofLength.selector, 129, 128));
+        set(key, new bytes(129));
+        vm.expectRevert(IRegistry.ZeroKey.selector);
+        set(new bytes(256), new bytes(128));
+        string memory long = string(new bytes(257));
+        vm.expectRevert(abi.encodeWithSelector(IRegistry.PeerAddressTooLong.selector, 257, 256));
+        vm.prank(HOLDER);
+        registry.setKeys(operator, key, proof, 0, long);
+        vm.prank(HOLDER);
+        registry.setKeys(operator, key, proof, 0, string(new bytes(256)));
+    }
+
+    /// Nobody can have another's key, the difference of others' keys, or a proof made for anything else.
+    function test_P1_setKeys_possession() public {
+        assertRefused(key, new bytes(128));
+        assertRefused(key, PlainBLS.sign(8, possessionOf(operator, key), POSSESSION_TAG));
+        assertRefused(key, PlainBLS.sign(7, possessionOf(operator, key), SIGNATURE_TAG));
+        // Another operator's proof, repeated.
+        address other = addOperator("other");
+        assertRefused(key, PlainBLS.sign(7, possessionOf(other, key), POSSESSION_TAG));
+        // A key that makes the sum with 7's one's own.
+        bytes memory rogue = PlainBLS.add(PlainBLS.keyOf(9), PlainBLS.negate(key));
+        assertRefused(rogue, PlainBLS.sign(9, possessionOf(operator, rogue), POSSESSION_TAG));
+        // On another chain.
+        vm.chainId(31_338);
+        vm.expectPartialRevert(IRegistry.WrongPossession.selector);
+        set(key, proof);
+        vm.chainId(31_337);
+        set(key, proof);
+    }
+
+    function test_setKeys_notAKey() public {
+        // On the curve, not in the subgroup: x = 2; a sum with it; not on the curve.
+        bytes memory stranger = abi.encodePacked(
+            uint256(0),
+            uint256(2),
+            uint256(0),
+            uint256(0),
+            hex"0000000000000000000000000000000018c6b864ae17dc9da64203ffefb966306425a7bc6aeb7c75247438372716284a4173830420cd476ba1a365b95bfcec38",
+            hex"00000000000000000000000000000000172e93db764a8400a7d5071b6b6f5de0da2f0f4a063119abca014006b7c40a2cfe291a1924e65db0d6d0fcfbf3bf3d5c"
+        );
+        assertRefused(stranger, PlainBLS.sign(7, possessionOf(operator, stranger), POSSESSION_TAG));
+        bytes memory sum = PlainBLS.add(key, stranger);
+        assertRefused(sum, PlainBLS.sign(7, possessionOf(operator, sum), POSSESSION_TAG));
+        bytes memory nothing = abi.encode(1, 2, 3, 4, 5, 6, 7, 8);
+        assertRefused(nothing, PlainBLS.sign(7, possessionOf(operator, nothing), POSSESSION_TAG));
+        // Something in the bytes that are zero.
+        bytes memory padded = bytes.concat(key);
+        padded[0] = 0x01;
+        assertRefused(padded, PlainBLS.sign(7, possessionOf(operator, padded), POSSESSION_TAG));
     }
 }

@@ -134,7 +134,8 @@ abstract contract QuorumFixture is Test {
 
     /// The next set, as soon as it can be fixed.
     function fix() internal returns (uint64 set) {
-        vm.roll(block.number + SET_PERIOD);
+        // Not `block.number`: the compiler takes it for the same throughout a call.
+        vm.roll(vm.getBlockNumber() + SET_PERIOD);
         return quorum.fix(service);
     }
 
