@@ -2,6 +2,7 @@
 //! tables and columns come from the configuration and are quoted; values are parameters, always.
 
 mod database;
+pub mod server;
 
 use std::{collections::BTreeMap, path::PathBuf};
 
