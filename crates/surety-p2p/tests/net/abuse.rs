@@ -198,11 +198,12 @@ async fn what_is_too_large_is_refused() {
 async fn a_flood_on_the_topic_does_not_drown_the_others() {
     let slow = Config {
         gossip_rate: Rate {
-            messages: 200.0,
+            messages: 50.0,
             bytes: 4e6,
             burst: 1.0,
         },
         event_queue: 512,
+        ban_at: 30.0,
         ..config()
     };
     let mut nodes = group(2, slow.clone()).await;

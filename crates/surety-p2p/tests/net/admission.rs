@@ -307,7 +307,7 @@ async fn who_misbehaves_is_banned_and_comes_back_later() {
     let ban = Duration::from_secs(2);
     let mut nodes = group(3, Config { ban, ..config() }).await;
     let bad = nodes[1].handle.peer_id();
-    for _ in 0..2 {
+    for _ in 0..3 {
         nodes[0]
             .handle
             .report(bad, Misbehaviour::Forged)

@@ -10,21 +10,21 @@ use surety_p2p::{Address, Config, Event, Events, Handle, Identity, Members, Mess
 use tokio::sync::watch;
 
 /// Longer than anything takes on a busy machine. Only a failing test waits so long.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-pub const SERVICE: Address = Address::repeat_byte(0x51);
-pub const OTHER: Address = Address::repeat_byte(0x52);
+pub(crate) const SERVICE: Address = Address::repeat_byte(0x51);
+pub(crate) const OTHER: Address = Address::repeat_byte(0x52);
 
-pub fn identity(index: u8) -> Identity {
+pub(crate) fn identity(index: u8) -> Identity {
     Identity::new([index.wrapping_add(1).max(1); 32]).expect("a secret")
 }
 
-pub fn operator(index: u8) -> Address {
+pub(crate) fn operator(index: u8) -> Address {
     identity(index).address()
 }
 
 /// Nodes 0 to `count` - 1 are members of `SERVICE`.
-pub fn members(count: u8) -> Members {
+pub(crate) fn members(count: u8) -> Members {
     let mut members = Members::new();
     for index in 0..count {
         members.insert(SERVICE, operator(index));
@@ -33,7 +33,7 @@ pub fn members(count: u8) -> Members {
 }
 
 /// Loopback, any port, and quick to notice things.
-pub fn config() -> Config {
+pub(crate) fn config() -> Config {
     Config {
         listen: vec!["/ip4/127.0.0.1/tcp/0".parse().expect("a multiaddress")],
         redial: Duration::from_millis(200),
@@ -42,15 +42,15 @@ pub fn config() -> Config {
     }
 }
 
-pub struct Node {
-    pub handle: Handle,
-    pub events: Events,
+pub(crate) struct Node {
+    pub(crate) handle: Handle,
+    pub(crate) events: Events,
     /// Ends the members' changes when dropped, not the node.
-    pub members: watch::Sender<Arc<Members>>,
+    pub(crate) members: watch::Sender<Arc<Members>>,
 }
 
 impl Node {
-    pub async fn start(index: u8, config: Config, members: Members) -> Self {
+    pub(crate) async fn start(index: u8, config: Config, members: Members) -> Self {
         let (sender, receiver) = watch::channel(Arc::new(members));
         let (handle, events) = Network::start(config, identity(index), receiver)
             .await
@@ -62,7 +62,7 @@ impl Node {
         }
     }
 
-    pub fn address(&self) -> Multiaddr {
+    pub(crate) fn address(&self) -> Multiaddr {
         self.handle
             .listen_addresses()
             .into_iter()
@@ -71,7 +71,7 @@ impl Node {
     }
 
     /// The next event that `pick` wants; others are passed over.
-    pub async fn next<T>(&mut self, mut pick: impl FnMut(Event) -> Option<T>) -> T {
+    pub(crate) async fn next<T>(&mut self, mut pick: impl FnMut(Event) -> Option<T>) -> T {
         let wait = async {
             loop {
                 let event = self.events.recv().await.expect("the network is up");
@@ -83,7 +83,7 @@ impl Node {
         tokio::time::timeout(PATIENCE, wait).await.expect("an event in time")
     }
 
-    pub async fn message(&mut self) -> Message {
+    pub(crate) async fn message(&mut self) -> Message {
         self.next(|event| match event {
             Event::Message(message) => Some(message),
             _ => None,
@@ -92,13 +92,13 @@ impl Node {
     }
 
     /// Everything that is there now.
-    pub fn drain(&mut self) -> Vec<Event> {
+    pub(crate) fn drain(&mut self) -> Vec<Event> {
         std::iter::from_fn(|| self.events.try_recv()).collect()
     }
 }
 
 /// Waits until a condition holds.
-pub async fn until(what: &str, mut holds: impl FnMut() -> bool) {
+pub(crate) async fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let start = Instant::now();
     while !holds() {
         assert!(start.elapsed() < PATIENCE, "in vain: {what}");
@@ -107,7 +107,7 @@ pub async fn until(what: &str, mut holds: impl FnMut() -> bool) {
 }
 
 /// Waits until something comes of trying.
-pub async fn retry<T, E: std::fmt::Debug, F: Future<Output = Result<T, E>>>(
+pub(crate) async fn retry<T, E: std::fmt::Debug, F: Future<Output = Result<T, E>>>(
     what: &str,
     mut attempt: impl FnMut() -> F,
 ) -> T {
@@ -122,7 +122,7 @@ pub async fn retry<T, E: std::fmt::Debug, F: Future<Output = Result<T, E>>>(
 }
 
 /// `count` members of `SERVICE`, all connected, each knowing the others' addresses.
-pub async fn group(count: u8, config: Config) -> Vec<Node> {
+pub(crate) async fn group(count: u8, config: Config) -> Vec<Node> {
     let mut nodes = Vec::new();
     for index in 0..count {
         nodes.push(Node::start(index, config.clone(), Members::new()).await);
@@ -139,7 +139,7 @@ pub async fn group(count: u8, config: Config) -> Vec<Node> {
 }
 
 /// Waits until all are connected to all.
-pub async fn connected(nodes: &[Node], count: u8) {
+pub(crate) async fn connected(nodes: &[Node], count: u8) {
     let others = usize::from(count) - 1;
     until("all are connected", || {
         nodes.iter().all(|node| node.handle.operators().len() == others)

@@ -13,13 +13,13 @@ use surety_p2p::Address;
 
 use crate::ground::PATIENCE;
 
-pub const DIRECT: StreamProtocol = StreamProtocol::new("/surety/direct/1");
-pub const REQUEST: StreamProtocol = StreamProtocol::new("/surety/request/1");
-pub const KAD: StreamProtocol = StreamProtocol::new("/surety/kad/1");
-pub const GOSSIP: StreamProtocol = StreamProtocol::new("/meshsub/1.2.0");
+pub(crate) const DIRECT: StreamProtocol = StreamProtocol::new("/surety/direct/1");
+pub(crate) const REQUEST: StreamProtocol = StreamProtocol::new("/surety/request/1");
+pub(crate) const KAD: StreamProtocol = StreamProtocol::new("/surety/kad/1");
+pub(crate) const GOSSIP: StreamProtocol = StreamProtocol::new("/meshsub/1.2.0");
 
 /// The key of the node with this index.
-pub fn key(index: u8) -> Keypair {
+pub(crate) fn key(index: u8) -> Keypair {
     let secret = secp256k1::SecretKey::try_from_bytes([index.wrapping_add(1).max(1); 32]).expect("a secret");
     secp256k1::Keypair::from(secret).into()
 }
@@ -40,7 +40,7 @@ fn swarm<B: NetworkBehaviour>(index: u8, behaviour: impl FnOnce(&Keypair) -> B) 
 }
 
 /// Polls a swarm until it is connected.
-pub async fn connect<B: NetworkBehaviour>(swarm: &mut Swarm<B>, to: Multiaddr) -> PeerId {
+pub(crate) async fn connect<B: NetworkBehaviour>(swarm: &mut Swarm<B>, to: Multiaddr) -> PeerId {
     swarm.dial(to).expect("a dial");
     let wait = async {
         loop {
@@ -57,7 +57,7 @@ pub async fn connect<B: NetworkBehaviour>(swarm: &mut Swarm<B>, to: Multiaddr) -
 }
 
 /// Connects with the key of `index` and can open any stream. The swarm lives in a task of its own.
-pub async fn streams(index: u8, to: Multiaddr) -> (PeerId, stream::Control) {
+pub(crate) async fn streams(index: u8, to: Multiaddr) -> (PeerId, stream::Control) {
     let mut swarm = swarm(index, |_| stream::Behaviour::new());
     let control = swarm.behaviour().new_control();
     let peer = connect(&mut swarm, to).await;
@@ -71,7 +71,7 @@ pub async fn streams(index: u8, to: Multiaddr) -> (PeerId, stream::Control) {
 
 /// Connects with the key of `index`, takes the streams for one-way messages it is offered, and keeps them unread for as
 /// long as the task that is returned runs.
-pub async fn accept_and_hold(index: u8, to: Multiaddr) -> tokio::task::JoinHandle<()> {
+pub(crate) async fn accept_and_hold(index: u8, to: Multiaddr) -> tokio::task::JoinHandle<()> {
     let mut swarm = swarm(index, |_| stream::Behaviour::new());
     let mut control = swarm.behaviour().new_control();
     let mut incoming = control.accept(DIRECT).expect("nobody else accepts");
@@ -88,7 +88,7 @@ pub async fn accept_and_hold(index: u8, to: Multiaddr) -> tokio::task::JoinHandl
 }
 
 /// Speaks gossipsub without this crate's limits.
-pub fn gossip(index: u8) -> Swarm<gossipsub::Behaviour> {
+pub(crate) fn gossip(index: u8) -> Swarm<gossipsub::Behaviour> {
     swarm(index, |key| {
         let config = gossipsub::ConfigBuilder::default()
             .max_transmit_size(16 << 20)
@@ -100,6 +100,6 @@ pub fn gossip(index: u8) -> Swarm<gossipsub::Behaviour> {
 }
 
 /// The topic of a service, as the specification has it.
-pub fn topic(service: Address) -> gossipsub::IdentTopic {
+pub(crate) fn topic(service: Address) -> gossipsub::IdentTopic {
     gossipsub::IdentTopic::new(format!("surety/1/{service:#x}"))
 }
