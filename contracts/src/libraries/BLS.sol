@@ -4,13 +4,13 @@ pragma solidity ^0.8.28;
 /// @title BLS
 /// @notice Signatures on BLS12-381, with the precompiles of EIP-2537: signatures in G1, public keys in G2
 /// (draft-irtf-cfrg-bls-signature-05), messages hashed to G1 by RFC 9380 (`BLS12381G1_XMD:SHA-256_SSWU_RO_`).
-/// @dev A point of G1 is 128 bytes (x, y), of G2 256 (x.c0, x.c1, y.c0, y.c1), 64 a coordinate, of which the first 16 are
-/// zero; packed, they are left out. The point at infinity is all zeros. A precompile that refuses its input takes all
-/// gas it was given; a 64th is left to say so.
+/// @dev A point of G1 is 128 bytes (x, y), of G2 256 (x.c0, x.c1, y.c0, y.c1), 64 a coordinate, of which the first 16
+/// are zero; packed, they are left out. The point at infinity is all zeros. A precompile that refuses its input takes
+/// all gas it was given; a 64th is left to say so.
 ///
 /// A signature is verified in a frame: memory in which everything is put where the pairing expects it. It holds the
-/// signature, the generator, the message's point, the key negated (which is cheaper where keys are taken from a sum); and
-/// room for a point to add to the key. Points are given by their place in memory: typed ones would be allocated and
+/// signature, the generator, the message's point, the key negated (which is cheaper where keys are taken from a sum);
+/// and room for a point to add to the key. Points are given by their place in memory: typed ones would be allocated and
 /// cleared at every turn.
 library BLS {
     error PrecompileFailed();
@@ -151,8 +151,8 @@ library BLS {
             mstore(add(at, 0x120), G_Y0_LOW)
             mstore(add(at, 0x140), G_Y1_HIGH)
             mstore(add(at, 0x160), G_Y1_LOW)
-            // At infinity both sides are 1, whatever the message, for keys that cancel each other out. No other point of
-            // the subgroup has 0 as x.
+            // At infinity both sides are 1, whatever the message, for keys that cancel each other out. No other point
+            // of the subgroup has 0 as x.
             if or(mload(at), mload(add(at, 0x20))) {
                 mstore(0x00, 0)
                 ok := staticcall(gas(), PAIRING, at, 0x300, 0x00, 0x20)

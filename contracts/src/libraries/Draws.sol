@@ -11,8 +11,8 @@ library Draws {
 
     /// @param wanted at most 256, and less than `count`
     /// @return drawn `wanted` of the numbers below `count`, in ascending order
-    /// @dev Floyd's algorithm: it takes `wanted` draws, whatever comes out. A number that was drawn before is replaced by
-    /// the largest that can be drawn now, which was not possible before.
+    /// @dev Floyd's algorithm: it takes `wanted` draws, whatever comes out. A number that was drawn before is replaced
+    /// by the largest that can be drawn now, which was not possible before.
     function sample(uint256 count, uint256 wanted, bytes32 seed) internal pure returns (uint256[] memory drawn) {
         drawn = new uint256[](wanted);
         // What was drawn, plus one, at the first free place from its remainder on.

@@ -8,11 +8,11 @@ import {EfficientHashLib} from "solady/utils/EfficientHashLib.sol";
 import {LibBytes} from "solady/utils/LibBytes.sol";
 
 /// @title Roll
-/// @notice A set's members, as the code of one or two data contracts, its pages (`docs/spec/network.md`, section 2). The
-/// first page is a STOP byte, the head and its part of the roll: the aggregate key (192 bytes) and at most 64 members,
-/// 228 bytes each. The second is a STOP byte and the other members. The head is what verifying takes, as it takes it: a
-/// word with the set's power and, in its lowest byte, the number of members, and the aggregate key negated (256). Where
-/// the pages are follows from service and set. So no storage is read to verify a certificate.
+/// @notice A set's members, as the code of one or two data contracts, its pages (`docs/spec/network.md`, section 2).
+/// The first page is a STOP byte, the head and its part of the roll: the aggregate key (192 bytes) and at most 64
+/// members, 228 bytes each. The second is a STOP byte and the other members. The head is what verifying takes, as it
+/// takes it: a word with the set's power and, in its lowest byte, the number of members, and the aggregate key negated
+/// (256). Where the pages are follows from service and set. So no storage is read to verify a certificate.
 library Roll {
     uint256 internal constant MAX_MEMBERS = 128;
     uint256 internal constant PAGE_MEMBERS = 64;
@@ -128,8 +128,8 @@ library Roll {
         }
     }
 
-    /// @notice Adds the keys of some members to the point at `to`, after which there must be room for another one and no
-    /// point yet.
+    /// @notice Adds the keys of some members to the point at `to`, after which there must be room for another one and
+    /// no point yet.
     /// @param second not looked at where the mask is below 2^64
     /// @param mask of members
     /// @return power of them together
