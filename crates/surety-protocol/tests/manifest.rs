@@ -60,20 +60,38 @@ fn what_is_written_is_read() {
     assert_eq!((network.name.as_str(), network.quorum), ("transfers", 7_500));
     let moved = network.event("moved").unwrap();
     assert_eq!(moved.window, 120);
-    assert_eq!(moved.id.iter().map(ToString::to_string).collect::<Vec<_>>(), ["block.hash", "index"]);
+    assert_eq!(
+        moved.id.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        ["block.hash", "index"]
+    );
     assert!(matches!(&moved.data.get("block").unwrap().kind, Kind::Object(fields) if fields.len() == 2));
     let record = network.task("record").unwrap();
-    assert_eq!((record.verification, record.validators, record.window), (Verification::Verify, 3, 30));
-    let price = Price { per_call: 250_000_000_000_000_000, per_second: 0, per_kilobyte: 1 };
+    assert_eq!(
+        (record.verification, record.validators, record.window),
+        (Verification::Verify, 3, 30)
+    );
+    let price = Price {
+        per_call: 250_000_000_000_000_000,
+        per_second: 0,
+        per_kilobyte: 1,
+    };
     assert_eq!(record.price, price);
     let look = network.task("look").unwrap();
-    assert_eq!((look.verification, look.validators, look.window), (Verification::Deterministic, 0, 60));
+    assert_eq!(
+        (look.verification, look.validators, look.window),
+        (Verification::Deterministic, 0, 60)
+    );
     let configuration = network.configuration.as_ref().unwrap();
     assert_eq!(configuration.ports, [8080]);
     assert_eq!(configuration.env.get("SECRET"), Some(&None));
     assert_eq!(network.dependencies.get("database").unwrap().command.len(), 3);
     assert!(Network::parse("name = \"empty\"", &[]).unwrap().is_empty());
-    for (text, quorum) in [("6667", 6_667), ("10000", 10_000), ("\"50.01%\"", 5_001), ("\"100%\"", 10_000)] {
+    for (text, quorum) in [
+        ("6667", 6_667),
+        ("10000", 10_000),
+        ("\"50.01%\"", 5_001),
+        ("\"100%\"", 10_000),
+    ] {
         let network = Network::parse(&format!("name = \"a\"\nquorum = {text}"), &[]).unwrap();
         assert_eq!(network.quorum, quorum, "{text}");
     }
@@ -142,7 +160,10 @@ fn text_that_is_not_toml_is_located() {
     let found = problems("name = \"a\"\nquorum = = 3\n");
     assert!(found.first().unwrap().starts_with("2:10: not TOML: "), "{found:?}");
     let found = problems("name = \"a\"\nname = \"b\"\n");
-    assert!(found.first().unwrap().starts_with("2:1: not TOML: duplicate key"), "{found:?}");
+    assert!(
+        found.first().unwrap().starts_with("2:1: not TOML: duplicate key"),
+        "{found:?}"
+    );
 }
 
 #[test]
@@ -153,7 +174,12 @@ fn nesting_and_numbers_of_fields_are_bounded() {
     }
     let text = format!("name = \"a\"\n[events.e]\nid = [\"f\"]\ndata = {{ f = {inner} }}");
     let found = problems(&text);
-    assert!(found.iter().any(|line| line.contains("nested 15 deep, expected at most 14")), "{found:?}");
+    assert!(
+        found
+            .iter()
+            .any(|line| line.contains("nested 15 deep, expected at most 14")),
+        "{found:?}"
+    );
     let fields: String = (0..257).map(|number| format!("f{number} = \"Any\"\n")).collect();
     let text = format!("name = \"a\"\n[events.e]\nid = [\"f0\"]\n[events.e.data]\n{fields}");
     assert!(problems(&text).iter().any(|line| line.contains("more than 256 fields")));
@@ -167,7 +193,9 @@ fn values_are_held_to_their_declaration() {
     assert_eq!(checked.data_hash, data.hash().unwrap());
     assert_eq!(checked.id_hash, json(r#"["0x1",2]"#).hash().unwrap());
     // Only the id's fields are in the id.
-    let other = network.check_event("moved", &json(r#"{"block":{"hash":"0x1","number":6},"index":2}"#)).unwrap();
+    let other = network
+        .check_event("moved", &json(r#"{"block":{"hash":"0x1","number":6},"index":2}"#))
+        .unwrap();
     assert_eq!(other.id_hash, checked.id_hash);
     assert_ne!(other.data_hash, checked.data_hash);
 
@@ -188,11 +216,21 @@ fn values_are_held_to_their_declaration() {
     );
     assert!(network.check_inputs("record", &json(r#"{"sender":"a"}"#)).is_ok());
     // Left out is left out; null is something else.
-    assert!(network.check_inputs("record", &json(r#"{"sender":"a","urgent":null}"#)).is_err());
+    assert!(
+        network
+            .check_inputs("record", &json(r#"{"sender":"a","urgent":null}"#))
+            .is_err()
+    );
     assert!(network.check_outputs("record", &json(r#"{"row":"1"}"#)).is_ok());
     assert!(network.check_outputs("look", &json("{}")).is_ok());
-    assert!(matches!(network.check_outputs("gone", &json("{}")), Err(Unfit::UnknownTask { .. })));
-    assert!(matches!(network.check_event("gone", &json("{}")), Err(Unfit::UnknownEvent { .. })));
+    assert!(matches!(
+        network.check_outputs("gone", &json("{}")),
+        Err(Unfit::UnknownTask { .. })
+    ));
+    assert!(matches!(
+        network.check_event("gone", &json("{}")),
+        Err(Unfit::UnknownEvent { .. })
+    ));
     // What fits may still be too deep to be a value.
     let mut deep = Value::Null;
     for _ in 0..20 {

@@ -70,7 +70,7 @@ pub struct Config {
     pub stall: u64,
     /// How long a quorum of ballots waits for those of the other members, who shall have their part too.
     pub linger: u64,
-    /// While a proposal younger than this is out, events wait for the next batch, unless they fill one.
+    /// Longest pause between two batches that are not full: a millisecond for each vote of the last one but one.
     pub pace: u64,
     /// How long one member is the first collector.
     pub rotation: u64,
@@ -89,7 +89,7 @@ impl Config {
             patience: (window / (third + 3)).clamp(200, 2_000),
             stall: (window / 20).clamp(150, 500),
             linger: 4,
-            pace: 25,
+            pace: 40,
             rotation: 4_000,
             batch: 512,
         }
@@ -135,7 +135,8 @@ pub enum Input {
         done: Done,
     },
     /// First input after a restart: votes on events that the store recorded in this set within the last window. They
-    /// count as observed: the node vouched for them.
+    /// count as observed: the node vouched for them. What was observed and not voted on is observed again: the driver
+    /// keeps it, or the connector repeats it.
     Restarted {
         /// The votes.
         votes: Vec<Sighting>,
@@ -356,6 +357,10 @@ impl EventConsensus {
     }
 
     fn receive(&mut self, from: Address, message: Message) {
+        // What a mesh brings back is known.
+        if Some(from) == self.config.me {
+            return;
+        }
         if message.service != self.roster.service() {
             return self.accuse(from, Misbehaviour::WrongService);
         }

@@ -34,7 +34,7 @@ const MAX_RESULTS: usize = 4;
 const REPEAT_MS: (u64, u64) = (500, 8_000);
 
 /// How long more than half of a committee waits for the others, who shall have their part too, in milliseconds.
-const LINGER_MS: u64 = 100;
+const LINGER_MS: u64 = 1_000;
 
 /// What is known of a task when its roles are drawn.
 #[derive(Clone, Debug)]
@@ -564,6 +564,10 @@ impl TaskConsensus {
         let Some(member) = roster.index_of(from) else {
             return self.accuse(from, Misbehaviour::NotAMember);
         };
+        // What a mesh brings back is known.
+        if Some(member) == self.me {
+            return;
+        }
         if message.body.task() != Some(self.drawn.task) {
             return;
         }

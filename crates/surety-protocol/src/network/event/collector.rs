@@ -26,6 +26,8 @@ pub(super) struct Collector {
     /// Halves of what stalled.
     halves: VecDeque<Vec<Sighting>>,
     pub(super) batches: BTreeMap<B256, Batch>,
+    /// When events that do not fill a batch are proposed again.
+    next_at: u64,
     doubted: BTreeMap<usize, u64>,
     repeats: BTreeMap<usize, Allowance>,
 }
@@ -243,16 +245,10 @@ impl EventConsensus {
         if self.me.is_none() {
             return false;
         }
-        let open = self
-            .collector
-            .batches
-            .values()
-            .filter(|batch| !batch.split && batch.quorum_at.is_none() && batch.stalls == 0);
-        let (mut in_flight, mut youngest) = (0, None);
-        for batch in open {
-            in_flight += 1;
-            youngest = youngest.max(Some(batch.since));
-        }
+        let open = self.collector.batches.values();
+        let in_flight = open
+            .filter(|batch| !batch.split && batch.quorum_at.is_none() && batch.stalls == 0)
+            .count();
         if in_flight >= MAX_IN_FLIGHT {
             return false;
         }
@@ -270,7 +266,7 @@ impl EventConsensus {
             }
             return true;
         }
-        let paced = youngest.is_some_and(|since| self.now < since.saturating_add(self.config.pace));
+        let paced = self.now < self.collector.next_at;
         if self.collector.ready.is_empty() || (paced && self.collector.ready.len() < self.config.batch) {
             return false;
         }
@@ -278,6 +274,10 @@ impl EventConsensus {
         if batch.is_empty() {
             return false;
         }
+        // Every batch costs each member a signature and everybody a pairing: the more came together, the longer the
+        // next ones wait for company. An isolated event waits for nothing.
+        let pause = self.config.pace.min(batch.len() as u64 - 1);
+        self.collector.next_at = self.now.saturating_add(pause);
         self.propose(batch, told);
         true
     }
@@ -416,13 +416,14 @@ impl EventConsensus {
 
     pub(super) fn next_collector_tick(&self) -> Option<u64> {
         let age = self.collector.ages.first().map(|(until, _)| *until);
-        let open = self.collector.batches.values();
-        let due = open.clone().filter_map(|batch| self.due_at(batch)).min();
-        let youngest = open.filter(|batch| !batch.split).map(|batch| batch.since).max();
+        let due = self
+            .collector
+            .batches
+            .values()
+            .filter_map(|batch| self.due_at(batch))
+            .min();
         let waiting = !self.collector.ready.is_empty() || !self.collector.halves.is_empty();
-        let pace = youngest
-            .filter(|_| waiting)
-            .map(|since| since.saturating_add(self.config.pace).max(self.now + 1));
+        let pace = waiting.then_some(self.collector.next_at.max(self.now.saturating_add(1)));
         [age, due, pace].into_iter().flatten().min()
     }
 }

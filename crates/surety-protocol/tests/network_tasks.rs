@@ -1,0 +1,161 @@
+//! Task consensus under a deterministic, seeded network.
+
+mod network_common;
+
+use network_common::{tasks::*, *};
+use rand::{Rng, SeedableRng, rngs::StdRng};
+use surety_primitives::selection::Roles;
+use surety_protocol::network::Fault;
+
+fn roles(seed: u64, members: usize, validators: u8) -> Roles {
+    Network::new(seed, members, validators, &[], Wires::GOOD).drawn.roles
+}
+
+#[test]
+fn an_honest_executor_is_settled_by_its_committee() {
+    for validators in [0, 1, 3, 5] {
+        let mut network = Network::new(1, 7, validators, &[], Wires::GOOD);
+        network.run(3_000);
+        network.check_safety();
+        for node in &network.nodes {
+            let (result, votes) = node.settleable.as_ref().expect("settleable");
+            assert_eq!((result.attempt, result.output), (0, OUTPUT));
+            let all = if validators == 0 { 1 } else { usize::from(validators) };
+            assert_eq!(votes.seal.signers.len(), all, "everybody who validated is paid");
+            assert!(!node.escalated);
+        }
+        assert_eq!(network.nodes.iter().map(|node| node.executed).sum::<u32>(), 1);
+    }
+}
+
+#[test]
+fn missing_executors_are_replaced_by_rank() {
+    for seed in runs(30) {
+        let roles = roles(seed, 10, 3);
+        let gone = [roles.executor(0).unwrap(), roles.executor(1).unwrap()];
+        let liars = gone.map(|index| (index, Strategy::Silent));
+        let mut network = Network::new(seed, 10, 3, &liars, Wires::GOOD);
+        network.run(WINDOW * 3_000);
+        network.check_safety();
+        for index in network.honest() {
+            let (result, _) = network.nodes[index].settleable.as_ref().expect("settleable");
+            assert_eq!(result.attempt, 2);
+        }
+    }
+}
+
+#[test]
+fn p2_a_wrong_result_is_convicted_and_another_executor_is_paid() {
+    for seed in runs(30) {
+        let liar = roles(seed, 7, 3).executor(0).unwrap();
+        let mut network = Network::new(seed, 7, 3, &[(liar, Strategy::Wrong)], Wires::GOOD);
+        network.run(WINDOW * 2_000);
+        network.check_safety();
+        let faults: Vec<_> = network.evidence.iter().map(|evidence| evidence.fault).collect();
+        assert!(faults.contains(&Fault::WrongResult), "seed {seed}: {faults:?}");
+        for index in network.honest() {
+            assert_eq!(
+                network.nodes[index].settleable.as_ref().expect("settleable").0.attempt,
+                1
+            );
+        }
+    }
+}
+
+#[test]
+fn p2_a_validator_against_the_quorum_is_convicted() {
+    for seed in runs(30) {
+        let liar = roles(seed, 7, 3).committee()[1];
+        let mut network = Network::new(seed, 7, 3, &[(liar, Strategy::Wrong)], Wires::GOOD);
+        network.run(WINDOW * 1_000);
+        network.check_safety();
+        let faults: Vec<_> = network.evidence.iter().map(|evidence| evidence.fault).collect();
+        assert!(faults.contains(&Fault::Minority), "seed {seed}: {faults:?}");
+        for index in network.honest() {
+            assert!(network.nodes[index].escalated);
+            assert_eq!(
+                network.nodes[index].settleable.as_ref().expect("settleable").0.attempt,
+                0
+            );
+        }
+    }
+}
+
+#[test]
+fn p2_two_results_of_one_attempt_are_convicted() {
+    for seed in runs(30) {
+        let liar = roles(seed, 7, 3).executor(0).unwrap();
+        let mut network = Network::new(seed, 7, 3, &[(liar, Strategy::Double)], Wires::GOOD);
+        network.run(WINDOW * 1_000);
+        network.check_safety();
+        let faults: Vec<_> = network.evidence.iter().map(|evidence| evidence.fault).collect();
+        assert!(faults.contains(&Fault::Double), "seed {seed}: {faults:?}");
+    }
+}
+
+#[test]
+fn who_cannot_tell_does_not_vote_and_the_set_decides() {
+    let mut network = Network::new(5, 10, 3, &[], Wires::GOOD);
+    network.unsure = network.drawn.roles.committee().iter().copied().collect();
+    network.run(WINDOW * 1_000);
+    network.check_safety();
+    for node in &network.nodes {
+        let (_, votes) = node.settleable.as_ref().expect("settleable");
+        assert_eq!(votes.seal.signers.len(), 7);
+    }
+}
+
+#[test]
+fn without_executors_it_fails() {
+    let roles = roles(6, 9, 1);
+    let gone: Vec<_> = (0..4)
+        .filter_map(|attempt| roles.executor(attempt))
+        .map(|at| (at, Strategy::Silent))
+        .collect();
+    let mut network = Network::new(6, 9, 1, &gone, Wires::GOOD);
+    network.run(WINDOW * 5_000);
+    for index in network.honest() {
+        assert!(network.nodes[index].failed && network.nodes[index].settleable.is_none());
+    }
+}
+
+#[test]
+fn p1_no_chaos_convicts_the_honest_and_an_honest_executor_is_settled() {
+    for seed in runs(400) {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let members = rng.random_range(4..=16);
+        let validators = rng.random_range(0..=5);
+        let count = rng.random_range(0..=third(members));
+        let mut liars: Vec<(usize, Strategy)> = vec![];
+        while liars.len() < count {
+            let index = rng.random_range(0..members);
+            if liars.iter().all(|(liar, _)| *liar != index) {
+                liars.push((index, STRATEGIES[rng.random_range(0..STRATEGIES.len())]));
+            }
+        }
+        let wires = Wires::random(&mut rng);
+        let mut network = Network::new(seed, members, validators, &liars, wires);
+        for _ in 0..rng.random_range(0..3) {
+            network.run(rng.random_range(0..3_000));
+            let index = rng.random_range(0..members);
+            if network.nodes[index].strategy.is_none() {
+                network.nodes[index].settleable = None;
+                network.crash(index, rng.random_range(1..2_000));
+            }
+        }
+        network.run(WINDOW * 5_000);
+        network.check_safety();
+        let roles = network.drawn.roles.clone();
+        let honest = (0..4)
+            .filter_map(|attempt| roles.executor(attempt))
+            .any(|at| network.nodes[at].strategy.is_none());
+        if honest {
+            for index in network.honest() {
+                assert!(
+                    network.nodes[index].settleable.is_some(),
+                    "seed {seed}: member {index}; liars {liars:?}"
+                );
+            }
+        }
+    }
+}
