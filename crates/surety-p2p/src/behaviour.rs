@@ -65,11 +65,12 @@ impl Behaviour {
 
         let ping = ping::Behaviour::new(ping::Config::new().with_interval(config.ping).with_timeout(config.ping));
 
-        let mut store = kad::store::MemoryStoreConfig::default();
-        store.max_records = MAX_RECORDS;
-        store.max_provided_keys = 0;
-        store.max_providers_per_key = 0;
-        store.max_value_bytes = MAX_RECORD;
+        let store = kad::store::MemoryStoreConfig {
+            max_records: MAX_RECORDS,
+            max_value_bytes: MAX_RECORD,
+            max_provided_keys: 0,
+            max_providers_per_key: 0,
+        };
         let store = kad::store::MemoryStore::with_config(peer, store);
         let mut kad_config = kad::Config::new(KAD);
         kad_config

@@ -76,6 +76,9 @@ pub(crate) enum Command {
     },
 }
 
+/// A connected peer's operator, if it is a fellow, and the other ends of its connections.
+pub(crate) type Seen = (Option<Address>, Vec<Multiaddr>);
+
 /// What the network's task, its readers and writers, and the handles share.
 #[derive(Debug)]
 pub(crate) struct Shared {
@@ -84,7 +87,7 @@ pub(crate) struct Shared {
     pub(crate) members: watch::Receiver<Arc<Members>>,
     pub(crate) counters: Counters,
     pub(crate) outboxes: RwLock<HashMap<Address, Outbox>>,
-    pub(crate) peers: RwLock<HashMap<PeerId, (Option<Address>, Vec<Multiaddr>)>>,
+    pub(crate) peers: RwLock<HashMap<PeerId, Seen>>,
     pub(crate) listening: RwLock<Vec<Multiaddr>>,
 }
 

@@ -377,17 +377,17 @@ impl ConnectionHandler for Line {
 
     fn on_connection_event(&mut self, event: ConnectionEvent<'_, Self::InboundProtocol, Self::OutboundProtocol>) {
         match event {
-            ConnectionEvent::FullyNegotiatedInbound(FullyNegotiatedInbound { protocol: stream, .. }) => {
+            ConnectionEvent::FullyNegotiatedInbound(FullyNegotiatedInbound { protocol: stream, .. })
+                if self.accepted < STREAMS =>
+            {
                 // An honest fellow opens one.
-                if self.accepted < STREAMS {
-                    self.accepted += 1;
-                    self.ready.push_back(Streamed::Accepted(stream));
-                }
+                self.accepted += 1;
+                self.ready.push_back(Streamed::Accepted(stream));
             }
             ConnectionEvent::FullyNegotiatedOutbound(FullyNegotiatedOutbound { protocol: stream, .. }) => {
                 self.ready.push_back(Streamed::Opened(stream));
             }
-            // The other side does not take this node for a fellow yet. It will close the connection when it does; and
+            // A stream too many is dropped. A stream refused: the other side does not take this node for a fellow yet. It will close the connection when it does; and
             // messages that wait for a stream too long make this side close it.
             _ => {}
         }
