@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.28;
 
+import {Terms} from "./Terms.sol";
 import {IQuorum, SetHeader} from "./interfaces/IQuorum.sol";
 import {IRecords} from "./interfaces/IRecords.sol";
 import {IRegistry} from "./interfaces/IRegistry.sol";
 import {Flow, ITasks, Run, Settlement, Step, Trigger} from "./interfaces/ITasks.sol";
 import {ITerms, Price} from "./interfaces/ITerms.sol";
-import {Terms} from "./Terms.sol";
 import {Headers} from "./libraries/Headers.sol";
 import {Certificate, Proven, Vote, VoteKind} from "./types/Votes.sol";
 import {BlockHashLib} from "solady/utils/BlockHashLib.sol";
@@ -233,7 +233,8 @@ contract Tasks is ITasks {
         run.reserved -= uint96(most);
         bytes32 task = keccak256(abi.encode(w.run, w.step));
         bytes32 result = keccak256(abi.encode(task, w.attempt, s.inputs, s.output, s.secondsSpent, s.size));
-        uint256 paid = w.validators == 0 ? _payExecutor(w, s.votes, task, result, bill) : _payAll(w, s.votes, result, bill);
+        uint256 paid =
+            w.validators == 0 ? _payExecutor(w, s.votes, task, result, bill) : _payAll(w, s.votes, result, bill);
         depositOf[flow.owner] += most - paid;
         emit Settled(w.run, uint8(w.step), uint8(w.attempt), _executorOf(w), result, uint96(paid));
         // forge-lint: disable-end(unsafe-typecast)
@@ -395,7 +396,10 @@ contract Tasks is ITasks {
     }
 
     /// The votes must be of the set in force when the run was recorded.
-    function _findMembers(Work memory w, Certificate calldata certificate, uint256 startedAt, uint256 time) private view {
+    function _findMembers(Work memory w, Certificate calldata certificate, uint256 startedAt, uint256 time)
+        private
+        view
+    {
         // forge-lint: disable-next-line(unsafe-typecast)
         uint64 set = quorum.setAt(w.service, uint64(startedAt));
         if (certificate.service != w.service || certificate.set != set || set == 0) {
@@ -603,7 +607,9 @@ contract Tasks is ITasks {
     /// @return duration seconds in which the step can be done and paid
     function _addStep(FlowRecord storage record, uint256 index, Step calldata step) private returns (uint40 duration) {
         _checkRegistered(step.service);
-        if (step.validators > MAX_VALIDATORS || step.window == 0 || step.window > MAX_WINDOW) revert StepInvalid(index);
+        if (step.validators > MAX_VALIDATORS || step.window == 0 || step.window > MAX_WINDOW) {
+            revert StepInvalid(index);
+        }
         record.steps[index] = step;
         return uint40(uint256(ATTEMPTS) * step.window + GRACE);
     }

@@ -132,11 +132,31 @@ contract FaultsTest is NetworkFixture {
 
     function test_reportResult_refusals() public {
         Proven memory result = voted(VoteKind.RESULT, SUBJECT, "wrong", 1 << 2);
-        refuseResult(abi.encodeWithSelector(IFaults.WrongVote.selector, VALID, INVALID), result, voted(VoteKind.VALIDATION, "wrong", VALID, 0x7b));
-        refuseResult(abi.encodeWithSelector(IFaults.WrongVote.selector, bytes32("another"), bytes32("wrong")), result, voted(VoteKind.VALIDATION, "another", INVALID, 0x7b));
-        refuseResult(abi.encodeWithSelector(IFaults.WrongKind.selector, 1, 2), event_("wrong", 1), voted(VoteKind.VALIDATION, "wrong", INVALID, 0x7b));
-        refuseResult(abi.encodeWithSelector(IFaults.WrongKind.selector, 4, 3), result, voted(VoteKind.MEASUREMENT, "wrong", INVALID, 0x7b));
-        refuseResult(abi.encodeWithSelector(IFaults.QuorumNotReached.selector, 4 * BOND / 1e9, 7 * BOND / 1e9, 6667), result, voted(VoteKind.VALIDATION, "wrong", INVALID, 0x0f));
+        refuseResult(
+            abi.encodeWithSelector(IFaults.WrongVote.selector, VALID, INVALID),
+            result,
+            voted(VoteKind.VALIDATION, "wrong", VALID, 0x7b)
+        );
+        refuseResult(
+            abi.encodeWithSelector(IFaults.WrongVote.selector, bytes32("another"), bytes32("wrong")),
+            result,
+            voted(VoteKind.VALIDATION, "another", INVALID, 0x7b)
+        );
+        refuseResult(
+            abi.encodeWithSelector(IFaults.WrongKind.selector, 1, 2),
+            event_("wrong", 1),
+            voted(VoteKind.VALIDATION, "wrong", INVALID, 0x7b)
+        );
+        refuseResult(
+            abi.encodeWithSelector(IFaults.WrongKind.selector, 4, 3),
+            result,
+            voted(VoteKind.MEASUREMENT, "wrong", INVALID, 0x7b)
+        );
+        refuseResult(
+            abi.encodeWithSelector(IFaults.QuorumNotReached.selector, 4 * BOND / 1e9, 7 * BOND / 1e9, 6667),
+            result,
+            voted(VoteKind.VALIDATION, "wrong", INVALID, 0x0f)
+        );
     }
 
     // P1
@@ -144,7 +164,11 @@ contract FaultsTest is NetworkFixture {
     /// Four of seven are a majority, and no quorum: nobody is slashed on their word.
     function test_P1_aMinorityBelowTheQuorumSlashesNobody() public {
         Proven memory honest = event_("truth", 1 << 6);
-        refuseMinority(abi.encodeWithSelector(IFaults.QuorumNotReached.selector, 4 * BOND / 1e9, 7 * BOND / 1e9, 6667), honest, event_("lie", 0x0f));
+        refuseMinority(
+            abi.encodeWithSelector(IFaults.QuorumNotReached.selector, 4 * BOND / 1e9, 7 * BOND / 1e9, 6667),
+            honest,
+            event_("lie", 0x0f)
+        );
         // Not with the signatures of others added to the mask, either.
         Proven memory lie = event_("lie", 0x0f);
         lie.certificate.signers = 0x1f;
@@ -154,13 +178,25 @@ contract FaultsTest is NetworkFixture {
     function test_P1_oneVoteIsNoDoubleVote() public {
         Proven memory vote = event_("truth", 1);
         refuseDouble(abi.encodeWithSelector(IFaults.NoContradiction.selector, bytes32("truth")), vote, vote);
-        refuseMinority(abi.encodeWithSelector(IFaults.NoContradiction.selector, bytes32("truth")), vote, event_("truth", QUORUM));
+        refuseMinority(
+            abi.encodeWithSelector(IFaults.NoContradiction.selector, bytes32("truth")), vote, event_("truth", QUORUM)
+        );
         // Another subject, another kind, another member.
         refuseDouble(abi.encodePacked(IFaults.NotTheSame.selector), vote, voted(VoteKind.EVENT, "another", "lie", 1));
-        refuseDouble(abi.encodePacked(IFaults.NotTheSame.selector), vote, voted(VoteKind.MEASUREMENT, SUBJECT, "lie", 1));
+        refuseDouble(
+            abi.encodePacked(IFaults.NotTheSame.selector), vote, voted(VoteKind.MEASUREMENT, SUBJECT, "lie", 1)
+        );
         refuseDouble(abi.encodeWithSelector(IFaults.NotABallot.selector, 0), vote, event_("lie", 2));
-        refuseMinority(abi.encodeWithSelector(IFaults.KindHasNoQuorum.selector, 2), voted(VoteKind.RESULT, SUBJECT, "a", 1), voted(VoteKind.RESULT, SUBJECT, "b", QUORUM));
-        refuseDouble(abi.encodeWithSelector(IFaults.KindHasNoQuorum.selector, 0), voted(VoteKind.NONE, SUBJECT, "a", 1), voted(VoteKind.NONE, SUBJECT, "b", 1));
+        refuseMinority(
+            abi.encodeWithSelector(IFaults.KindHasNoQuorum.selector, 2),
+            voted(VoteKind.RESULT, SUBJECT, "a", 1),
+            voted(VoteKind.RESULT, SUBJECT, "b", QUORUM)
+        );
+        refuseDouble(
+            abi.encodeWithSelector(IFaults.KindHasNoQuorum.selector, 0),
+            voted(VoteKind.NONE, SUBJECT, "a", 1),
+            voted(VoteKind.NONE, SUBJECT, "b", 1)
+        );
     }
 
     /// What a member signed in one set, service or chain is nothing in another.
@@ -329,7 +365,11 @@ contract FaultsTest is NetworkFixture {
         vm.prank(HOLDER);
         staking.withdrawBond(service, operators[5]);
         Proven memory truth = event_("truth", QUORUM);
-        refuseMinority(abi.encodeWithSelector(IFaults.NobodyNew.selector, faults.idOf(service, set, 1, SUBJECT), 1 << 5), event_("lie", 1 << 5), truth);
+        refuseMinority(
+            abi.encodeWithSelector(IFaults.NobodyNew.selector, faults.idOf(service, set, 1, SUBJECT), 1 << 5),
+            event_("lie", 1 << 5),
+            truth
+        );
         bytes32 id = reportBy(REPORTER, event_("lie", 3 << 5), truth);
         assertEq(faults.caseOf(id).reported, 1 << 6);
         punish(id);

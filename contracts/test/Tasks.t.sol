@@ -187,9 +187,7 @@ contract TasksTest is NetworkFixture {
         bytes32 key = keyOf("id");
         // Too few.
         Proven memory event_ = seen("id", 3);
-        vm.expectRevert(
-            abi.encodeWithSelector(ITasks.QuorumNotReached.selector, 2 * BOND / 1e9, 4 * BOND / 1e9, 6667)
-        );
+        vm.expectRevert(abi.encodeWithSelector(ITasks.QuorumNotReached.selector, 2 * BOND / 1e9, 4 * BOND / 1e9, 6667));
         tasks.start(flow, "id", event_);
         // Others named as signers.
         event_.certificate.signers = 7;
@@ -515,9 +513,7 @@ contract TasksTest is NetworkFixture {
         s = executedBy(workOn(run, 0, 0, header), maskOf(ranked, 0, 1));
         uint256 time = tasks.runOf(run).time;
         vm.warp(time + 2 * WINDOW);
-        vm.expectRevert(
-            abi.encodeWithSelector(ITasks.OutOfTime.selector, time + 2 * WINDOW, time, time + 2 * WINDOW)
-        );
+        vm.expectRevert(abi.encodeWithSelector(ITasks.OutOfTime.selector, time + 2 * WINDOW, time, time + 2 * WINDOW));
         tasks.settle(s);
         tasks.settle(executedBy(workOn(run, 0, 1, header), maskOf(ranked, 1, 2)));
         assertEq(recordOf(ranked[0]).missed, 1);
@@ -625,9 +621,7 @@ contract TasksTest is NetworkFixture {
         Settlement memory s = workOn(run, 0, 0, header);
         s.inputs = "others";
         s = validatedBy(s, maskOf(ranked, 1, 3));
-        vm.expectRevert(
-            abi.encodeWithSelector(ITasks.WrongInputs.selector, bytes32("others"), keccak256("inputs"))
-        );
+        vm.expectRevert(abi.encodeWithSelector(ITasks.WrongInputs.selector, bytes32("others"), keccak256("inputs")));
         tasks.settle(s);
         tasks.settle(validatedBy(workOn(run, 0, 0, header), maskOf(ranked, 1, 3)));
         assertConserved(run);

@@ -115,7 +115,8 @@ contract NetworkHandler is NetworkFixture {
     }
 
     function collect(uint64 which, uint8 index) external {
-        try tasks.collect(service, 1 + which % set, index % 6) {} catch {
+        try tasks.collect(service, 1 + which % set, index % 6) {}
+        catch {
             ++refused;
         }
     }

@@ -18,9 +18,7 @@ interface IIssuance {
     event Recorded(
         uint256 indexed epoch, address indexed service, address indexed operator, uint256 claimed, uint256 points
     );
-    event Minted(
-        uint256 indexed epoch, address indexed service, address indexed operator, address to, uint256 amount
-    );
+    event Minted(uint256 indexed epoch, address indexed service, address indexed operator, address to, uint256 amount);
 
     error EpochLengthZero();
     error NothingToRecord(address service, address operator);

@@ -92,7 +92,9 @@ interface ITasks {
     event RunStarted(bytes32 indexed run, uint256 indexed flow, bytes32 indexed key, bytes32 value);
     event Requested(bytes32 indexed run, uint256 indexed flow, address indexed owner, Step step, bytes32 inputs);
     event RandomnessPinned(uint64 indexed block_, bytes32 mix);
-    event Settled(bytes32 indexed run, uint8 indexed step, uint8 attempt, address executor, bytes32 result, uint96 paid);
+    event Settled(
+        bytes32 indexed run, uint8 indexed step, uint8 attempt, address executor, bytes32 result, uint96 paid
+    );
     event RunClosed(bytes32 indexed run, uint96 returned);
     event Earned(address indexed service, address indexed operator, uint256 amount);
     /// Each of the `signers` of the set earned `share`.
