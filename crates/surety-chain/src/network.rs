@@ -29,8 +29,8 @@ pub struct SetRecord {
     pub fixed_at: u64,
     /// how many members it has
     pub members: u8,
-    /// aggregate key and members (`docs/spec/network.md`, section 2)
-    pub roll: Bytes,
+    /// pages of the roll (`docs/spec/network.md`, section 2)
+    pub roll: [Bytes; 2],
 }
 
 /// An operator's keys for the network, as registered.
@@ -72,15 +72,17 @@ impl Contracts {
             .collect())
     }
 
-    /// Reads the roll of a set from its pages.
-    pub async fn roll(&self, pages: [Address; 2]) -> Result<Bytes, Error> {
-        let mut roll = Vec::new();
-        // The first byte keeps anybody from running it; in the first page, the head that verifying takes follows.
-        for (page, start) in pages.into_iter().zip([1 + 32 + 256, 1]).filter(|(page, _)| !page.is_zero()) {
-            let code = self.rpc().code(page).await?;
-            roll.extend_from_slice(code.get(start..).unwrap_or_default());
+    /// Reads the pages of a set's roll.
+    pub async fn roll(&self, pages: [Address; 2]) -> Result<[Bytes; 2], Error> {
+        let mut roll = [Bytes::new(), Bytes::new()];
+        for (page, bytes) in pages.into_iter().zip(&mut roll) {
+            if !page.is_zero() {
+                // The first byte keeps anybody from running it.
+                let code = self.rpc().code(page).await?;
+                *bytes = code.slice(1.min(code.len())..);
+            }
         }
-        Ok(roll.into())
+        Ok(roll)
     }
 
     /// Number of the newest set of a service; 0 if it has none.
@@ -135,6 +137,16 @@ impl Contracts {
         self.rpc()
             .call(self.deployment().tasks, ITasks::earnedOfCall { service, operator })
             .await
+    }
+
+    /// What runs recorded in `block` are drawn with: `prevrandao` of the block after it, and the block's own time in
+    /// Unix seconds. `None` while there is no block after it.
+    pub async fn draw(&self, block: u64) -> Result<Option<(B256, u64)>, Error> {
+        let Some(after) = self.rpc().block(BlockNumberOrTag::Number(block.saturating_add(1))).await? else {
+            return Ok(None);
+        };
+        let of = self.rpc().block(BlockNumberOrTag::Number(block)).await?;
+        Ok(of.map(|of| (after.header.inner.mix_hash, of.header.inner.timestamp)))
     }
 
     /// The randomness of a block with the header that proves it; `None` while there is no such block.

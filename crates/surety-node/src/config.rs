@@ -12,6 +12,8 @@ use std::{
 use alloy::primitives::Address;
 use serde::{Deserialize, Serialize};
 
+use crate::network::config::NetworkConfig;
+
 /// A complete, documented `node.toml`.
 pub const EXAMPLE: &str = include_str!("node.example.toml");
 
@@ -59,9 +61,12 @@ pub struct Config {
     pub operator: OperatorConfig,
     /// The L1 and the contracts.
     pub chain: ChainConfig,
-    /// The services this node provides, at least one.
-    #[serde(rename = "service")]
+    /// The services whose requests this node answers.
+    #[serde(rename = "service", default, skip_serializing_if = "Vec::is_empty")]
     pub services: Vec<ServiceConfig>,
+    /// The network of events and tasks; absent: no part in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<NetworkConfig>,
     /// Where preimages come from.
     #[serde(default)]
     pub preimages: PreimageConfig,
@@ -357,6 +362,10 @@ impl Config {
             join(p);
         }
         self.preimages.directories.iter_mut().for_each(join);
+        if let Some(network) = &mut self.network {
+            join(&mut network.connector_token);
+            network.services.iter_mut().for_each(|s| join(&mut s.manifest));
+        }
     }
 
     /// Checks every bound.
@@ -390,13 +399,32 @@ impl Config {
             ("player.checkpoint_bytes", self.player.checkpoint_bytes, 0, 1 << 40),
             ("forced.reserve_wei", self.forced.reserve_wei, 0, i64::MAX as u64),
         ];
-        for (key, found, low, high) in rows {
+        let network = self.network.iter().flat_map(NetworkConfig::rows);
+        for (key, found, low, high) in rows.into_iter().chain(network) {
             if !(low..=high).contains(&found) {
                 return Err(bounds(key, found, format!("{low} to {high}")));
             }
         }
-        if self.services.is_empty() {
-            return Err(bounds("service", "none", "at least one [[service]]".into()));
+        if self.services.is_empty() && self.network.as_ref().is_none_or(|n| n.services.is_empty()) {
+            return Err(bounds(
+                "service",
+                "none",
+                "at least one [[service]] or [[network.service]]".into(),
+            ));
+        }
+        if let Some(network) = &self.network {
+            for (i, s) in network.services.iter().enumerate() {
+                if network.services.iter().take(i).any(|t| t.address == s.address) {
+                    return Err(bounds("network.service.address", s.address, "each service once".into()));
+                }
+            }
+            if !network.connectors.ip().is_loopback() {
+                return Err(bounds(
+                    "network.connectors",
+                    network.connectors,
+                    "a loopback address: connectors run beside their node".into(),
+                ));
+            }
         }
         for (i, s) in self.services.iter().enumerate() {
             if self.services.iter().take(i).any(|t| t.address == s.address) {

@@ -23,6 +23,7 @@ pub mod json_rpc;
 pub mod keystore;
 pub mod metrics;
 mod metrics_server;
+pub mod network;
 pub mod node;
 mod player;
 pub mod pool;

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use alloy::{primitives::Address, signers::local::PrivateKeySigner};
-use surety_chain::{Deployment, Rpc, Sender, SenderConfig, bindings::IDisputes};
+use surety_chain::{Actions, Contracts, Deployment, Rpc, Sender, SenderConfig, bindings::IDisputes};
 use surety_primitives::Domain;
 use tokio::{runtime::Handle, sync::watch, task::JoinHandle};
 
@@ -16,6 +16,7 @@ use crate::{
     keystore::{self, KeystoreError},
     metrics::Metrics,
     metrics_server::MetricsServer,
+    network::{self, NetworkError, NetworkHandle},
     player::{PlayerDriver, Tools},
     pool::{Pool, PoolLimits},
     preimages::{Sources, SourcesError},
@@ -50,6 +51,9 @@ pub enum NodeError {
     /// The L1 or the deployment is not what it should be.
     #[error(transparent)]
     Chain(#[from] surety_chain::Error),
+    /// The network part.
+    #[error(transparent)]
+    Network(#[from] NetworkError),
     /// A file, thread or address cannot be had.
     #[error("{what}: {source}")]
     System {
@@ -171,9 +175,12 @@ impl NodeBuilder {
                 blocking(move || keystore::open(&operator)).await??
             }
         };
-        let chain = match chain {
-            Some(chain) => chain,
-            None => connect(&config, &signer).await?,
+        let (chain, sender) = match chain {
+            Some(chain) => (chain, None),
+            None => {
+                let (chain, sender) = connect(&config, &signer).await?;
+                (chain, Some(sender))
+            }
         };
         let deployment = chain.deployment.clone();
         let domain = Domain {
@@ -194,10 +201,10 @@ impl NodeBuilder {
             max_bytes: config.limits.store_bytes,
             hook,
         };
-        let path = data_dir.join("store.redb");
+        let (path, hook) = (data_dir.join("store.redb"), options.hook.clone());
         let store = Arc::new(blocking(move || Store::open(&path, options)).await??);
-        let (shared_store, preimages) = (store.clone(), config.preimages.clone());
-        let sources = Arc::new(blocking(move || Sources::open(&preimages, &data_dir, shared_store)).await??);
+        let (shared_store, preimages, dir) = (store.clone(), config.preimages.clone(), data_dir.clone());
+        let sources = Arc::new(blocking(move || Sources::open(&preimages, &dir, shared_store)).await??);
         let (dirs, memory) = (config.program_dirs.clone(), config.limits.program_memory);
         let programs = blocking(move || Programs::open(&dirs, memory))
             .await?
@@ -206,7 +213,7 @@ impl NodeBuilder {
                 source,
             })?;
         let programs = Arc::new(programs);
-        if programs.hashes().is_empty() {
+        if programs.hashes().is_empty() && !config.services.is_empty() {
             tracing::warn!(dirs = ?config.program_dirs, "no programs yet: requests will be declined");
         }
         let metrics = Arc::new(Metrics::default());
@@ -340,7 +347,24 @@ impl NodeBuilder {
             };
             tokio::spawn(watcher.run(stopped))
         });
+        let network = match (config.network, sender) {
+            (Some(network), Some(sender)) => {
+                let parts = network::Parts {
+                    config: network,
+                    data_dir,
+                    signer: signer.clone(),
+                    contracts: Contracts::new(sender.rpc().clone(), deployment.clone()),
+                    actions: Actions::new(sender, deployment),
+                    poll: Duration::from_millis(config.chain.poll_ms),
+                    hook,
+                    stop: stop.subscribe(),
+                };
+                Some(network::start(parts).await?)
+            }
+            _ => None,
+        };
         Ok(NodeHandle {
+            network,
             operator: signer.address(),
             servers,
             metrics_server,
@@ -353,7 +377,7 @@ impl NodeBuilder {
     }
 }
 
-async fn connect(config: &Config, signer: &PrivateKeySigner) -> Result<ChainParts, NodeError> {
+async fn connect(config: &Config, signer: &PrivateKeySigner) -> Result<(ChainParts, Sender), NodeError> {
     let deployment = Deployment::load(&config.chain.deployment)?;
     let rpc = Rpc::new(&config.chain.rpc)?;
     deployment.check(&rpc).await?;
@@ -367,17 +391,18 @@ async fn connect(config: &Config, signer: &PrivateKeySigner) -> Result<ChainPart
         ..defaults
     };
     let sender = Sender::with_config(rpc.clone(), signer.clone(), sender_config).await?;
-    let client = EthereumChain::new(rpc.clone(), sender, deployment.clone());
+    let client = EthereumChain::new(rpc.clone(), sender.clone(), deployment.clone());
     let addresses = std::iter::once(deployment.disputes)
         .chain(config.services.iter().map(|s| s.address))
         .collect();
     let feed = RpcFeed::new(rpc, addresses, deployment.from_block);
-    Ok(ChainParts {
+    let parts = ChainParts {
         client: Arc::new(client),
         feed: Some(Box::new(feed)),
         deployment,
         clock,
-    })
+    };
+    Ok((parts, sender))
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, NodeError> {
@@ -390,6 +415,7 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
 /// A running node. Dropping it stops it without grace; [`NodeHandle::stop`] lets it finish what is under way.
 #[derive(Debug)]
 pub struct NodeHandle {
+    network: Option<NetworkHandle>,
     operator: Address,
     servers: Vec<(Address, RpcServer)>,
     metrics_server: Option<MetricsServer>,
@@ -414,6 +440,11 @@ impl NodeHandle {
             .collect()
     }
 
+    /// The network part, if the node has one.
+    pub fn network(&self) -> Option<&NetworkHandle> {
+        self.network.as_ref()
+    }
+
     /// Where metrics are served.
     pub fn metrics_address(&self) -> Option<SocketAddr> {
         self.metrics_server.as_ref().map(MetricsServer::address)
@@ -432,6 +463,9 @@ impl NodeHandle {
             && tokio::time::timeout(GRACE, watcher).await.is_err()
         {
             tracing::warn!("the chain watcher did not stop in time");
+        }
+        if let Some(network) = self.network.take() {
+            network.stop().await;
         }
         let pool = self.pool.clone();
         // Runs that are given up answer their requests with an error, which lets the connections finish.

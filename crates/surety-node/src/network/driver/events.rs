@@ -1,0 +1,382 @@
+//! Events: from a connector's emission to a certificate, and to the flows that wait for it.
+
+use std::sync::{Arc, PoisonError};
+
+use alloy::primitives::{Address, B256, keccak256};
+use surety_connector::{
+    host::{Emission, Refusal},
+    wire::refusal::Code,
+};
+use surety_primitives::{
+    certificate::{Proven, Quorum},
+    set::Set,
+    value::Value,
+    vote::{VoteKind, VoteTree, event_key, run_id},
+};
+use surety_protocol::network::{
+    EventConsensus, Roster, Seal, event,
+    flow::{self, Start},
+    message::Sighting,
+};
+use tokio::sync::oneshot;
+
+use super::{Completion, Driver, EMISSIONS, Emitted, RECENT, RecentEvent, Target, now_ms};
+use crate::network::{relay::Wish, store::Observation};
+
+/// Observations read back after a restart.
+const RESTORED: usize = 131_072;
+
+impl Driver {
+    /// A connector saw something: it is answered when that is on disk.
+    pub(super) fn emit(&mut self, emission: Emission, reply: oneshot::Sender<Result<B256, Refusal>>) {
+        let refuse = |reply: oneshot::Sender<_>, code, message: String| {
+            let _connector_left = reply.send(Err(Refusal::new(code, message)));
+        };
+        let Some(service) = self.services.get(&emission.service) else {
+            return refuse(reply, Code::Unknown, format!("{} is not served here", emission.service));
+        };
+        let key = event_key(emission.service, &emission.event, emission.id_hash);
+        let known = match service.pending.get(&key) {
+            Some(observation) => Some(observation.value),
+            None => match self.store.certified(emission.service, VoteKind::Event, key) {
+                Ok(found) => found.and_then(|bytes| Proven::from_rlp(&bytes).ok()).map(|p| p.vote.value),
+                Err(error) => return refuse(reply, Code::Internal, error.to_string()),
+            },
+        };
+        if let Some(known) = known {
+            let answer = if known == emission.data_hash {
+                Ok(key)
+            } else {
+                Err(Refusal::new(
+                    Code::Conflict,
+                    format!("event {key} has data {known}, found {}", emission.data_hash),
+                ))
+            };
+            let _connector_left = reply.send(answer);
+            return;
+        }
+        let waiting = service.pending.len().saturating_add(self.emissions.len());
+        if waiting >= self.max_pending {
+            return refuse(
+                reply,
+                Code::Busy,
+                format!("{waiting} events wait for their certificates"),
+            );
+        }
+        let window = service.network.events.get(&emission.event).map_or(60, |e| e.window);
+        let data = match emission.data.encode() {
+            Ok(data) => data,
+            Err(error) => return refuse(reply, Code::Invalid, error.to_string()),
+        };
+        let observation = Observation {
+            service: emission.service,
+            name: emission.event,
+            id: emission.id_hash,
+            key,
+            value: emission.data_hash,
+            until: now_ms().saturating_add(u64::from(window).saturating_mul(1_000)),
+        };
+        self.emissions.push(Emitted {
+            observation,
+            data,
+            reply: Some(reply),
+        });
+        if self.emissions.len() >= EMISSIONS {
+            self.commit_emissions();
+        }
+    }
+
+    /// What the node saw itself, on the chain.
+    pub(super) fn see(&mut self, observation: Observation, data: Vec<u8>) {
+        let known = self.services.get(&observation.service).is_none_or(|s| s.pending.contains_key(&observation.key));
+        if !known && self.emissions.len() < EMISSIONS {
+            self.emissions.push(Emitted {
+                observation,
+                data,
+                reply: None,
+            });
+        }
+    }
+
+    /// Writes what waits, unless the write before is still under way: then they gather for the next one.
+    pub(super) fn commit_emissions(&mut self) {
+        if self.committing || self.emissions.is_empty() {
+            return;
+        }
+        self.committing = true;
+        let rest = self.emissions.split_off(self.emissions.len().min(EMISSIONS));
+        let batch = std::mem::replace(&mut self.emissions, rest);
+        let store = self.store.clone();
+        self.write(move || {
+            let rows: Vec<_> = batch.iter().map(|e| (e.observation.clone(), e.data.clone())).collect();
+            let result = store.observe(&rows);
+            Completion::Observed(batch, result)
+        });
+    }
+
+    pub(super) async fn observed(&mut self, batch: Vec<Emitted>, result: Result<(), crate::store::StoreError>) {
+        self.committing = false;
+        for emitted in batch {
+            let Emitted {
+                observation, reply, ..
+            } = emitted;
+            let answer = match &result {
+                Ok(()) => Ok(observation.key),
+                Err(error) => Err(Refusal::new(Code::Internal, error.to_string())),
+            };
+            let taken = answer.is_ok();
+            if let Some(reply) = reply {
+                let _connector_left = reply.send(answer);
+            }
+            if taken {
+                self.observe(observation).await;
+            }
+        }
+        self.commit_emissions();
+    }
+
+    /// Feeds what is on disk to the machine.
+    async fn observe(&mut self, observation: Observation) {
+        let (service, key, value, until) = (
+            observation.service,
+            observation.key,
+            observation.value,
+            observation.until,
+        );
+        let Some(found) = self.services.get_mut(&service) else {
+            return;
+        };
+        // Two emissions of one event can meet on their way to the disk; the first is what was written.
+        if found.pending.contains_key(&key) {
+            return;
+        }
+        found.pending.insert(key, observation);
+        self.feed_events(service, event::Input::Observed { key, value, until }).await;
+    }
+
+    /// A new set: the machine changes over to it, or comes into being.
+    pub(super) async fn set_fixed(&mut self, set: Arc<Set>, quorum: Quorum) {
+        let service = set.service();
+        let roster = Arc::new(Roster::of(&set, self.domain, quorum));
+        let me = self.me;
+        let Some(found) = self.services.get_mut(&service) else {
+            return;
+        };
+        {
+            let mut scheme = found.scheme.write().unwrap_or_else(PoisonError::into_inner);
+            scheme.insert(set.clone());
+            scheme.forget_before(set.number().saturating_sub(16));
+        }
+        tracing::info!(
+            %service,
+            set = set.number(),
+            members = set.members().len(),
+            member = set.index_of(me).is_some(),
+            "a set is in force"
+        );
+        if found.events.is_some() {
+            return self.feed_events(service, event::Input::SetChanged(roster)).await;
+        }
+        let window = found.network.events.values().map(|e| u64::from(e.window)).max().unwrap_or(60);
+        let config = event::Config::new(Some(me), window.saturating_mul(1_000), set.members().len());
+        found.events = Some(EventConsensus::new(config, roster, now_ms()));
+        self.restore(service, set.number()).await;
+    }
+
+    /// What this node knew of a service before it was started.
+    async fn restore(&mut self, service: Address, set: u64) {
+        let (observed, votes) = match (self.store.observed(RESTORED), self.store.votes(service, set)) {
+            (Ok(observed), Ok(votes)) => (observed, votes),
+            (Err(error), _) | (_, Err(error)) => {
+                tracing::error!(%error, "what was observed before cannot be read");
+                return;
+            }
+        };
+        let now = now_ms();
+        let (fresh, old): (Vec<_>, Vec<_>) = observed
+            .into_iter()
+            .map(|(observation, _)| observation)
+            .filter(|observation| observation.service == service)
+            .partition(|observation| observation.until > now);
+        let old: Vec<B256> = old.into_iter().map(|observation| observation.key).collect();
+        if let Err(error) = self.store.forget_observed(&old) {
+            tracing::warn!(%error, "old observations stay");
+        }
+        let votes = votes
+            .into_iter()
+            .filter(|vote| vote.kind == VoteKind::Event && fresh.iter().any(|o| o.key == vote.subject))
+            .map(|vote| Sighting {
+                key: vote.subject,
+                value: vote.value,
+            })
+            .collect();
+        self.feed_events(service, event::Input::Restarted { votes }).await;
+        for observation in fresh {
+            self.observe(observation).await;
+        }
+    }
+
+    /// One input, and what follows from it.
+    pub(super) async fn feed_events(&mut self, service: Address, input: event::Input) {
+        let Some(machine) = self.services.get_mut(&service).and_then(|s| s.events.as_mut()) else {
+            return;
+        };
+        for effect in machine.step(now_ms(), input) {
+            match effect {
+                event::Effect::Send { to, message } => {
+                    if let Err(error) = self.peers.send(to, service, message.encode()) {
+                        tracing::debug!(%to, %error, "not sent");
+                    }
+                }
+                event::Effect::Broadcast { message } => {
+                    let followers = matches!(message.body, surety_protocol::network::Body::Certified { .. });
+                    self.broadcast(&message, followers).await;
+                }
+                event::Effect::Store { ticket, set, votes } => {
+                    let store = self.store.clone();
+                    self.write(move || {
+                        Completion::Stored(service, ticket, store.record_votes(service, set, &votes))
+                    });
+                }
+                event::Effect::Compute { ticket, work } => {
+                    self.compute(Target::Events(service), service, ticket, work);
+                }
+                event::Effect::Certified { seal, votes, fresh } => self.certified(service, seal, votes, fresh),
+                event::Effect::Expired { key } => {
+                    tracing::info!(%service, %key, "an event was not certified in its window");
+                    self.drop_observation(service, key);
+                }
+                event::Effect::Refused { key, reason } => {
+                    tracing::info!(%service, %key, ?reason, "an observation does not count");
+                    // What the quorum certified otherwise stays, so that the connector is told so.
+                    self.drop_observation(service, key);
+                }
+                event::Effect::Evidence(evidence) => self.convict(service, &evidence),
+                event::Effect::Misbehaved { peer, what } => self.accuse_operator(peer, what).await,
+            }
+        }
+    }
+
+    fn drop_observation(&mut self, service: Address, key: B256) {
+        if let Some(found) = self.services.get_mut(&service) {
+            found.pending.remove(&key);
+        }
+        if let Err(error) = self.store.forget_observed(&[key]) {
+            tracing::warn!(%error, "an observation stays");
+        }
+    }
+
+    /// Keeps the certificate with the data, and starts what waits for it.
+    fn certified(&mut self, service: Address, seal: Seal, votes: Arc<[Sighting]>, fresh: Vec<usize>) {
+        let certificate = match seal.to_certificate() {
+            Ok(certificate) => certificate,
+            Err(error) => {
+                tracing::error!(%error, "a verified certificate that is no point");
+                return;
+            }
+        };
+        let all: Vec<_> = votes.iter().map(Sighting::vote).collect();
+        let Ok(tree) = VoteTree::new(&all) else {
+            return;
+        };
+        let mut rows = Vec::with_capacity(fresh.len());
+        let mut starts = Vec::new();
+        {
+            let Some(found) = self.services.get_mut(&service) else {
+                return;
+            };
+            let waits = self.flows.values().any(|f| f.start().is_some_and(|s| s.service() == service));
+            for index in fresh {
+                let (Some(vote), Some(proof)) = (all.get(index), tree.proof(index)) else {
+                    continue;
+                };
+                let proven = Proven {
+                    certificate: certificate.clone(),
+                    vote: *vote,
+                    proof,
+                };
+                found.certified = found.certified.saturating_add(1);
+                let observation = found.pending.remove(&vote.subject);
+                found.recent.push_back(RecentEvent {
+                    key: vote.subject,
+                    name: observation.as_ref().map(|o| o.name.clone()),
+                    value: vote.value,
+                    set: seal.set,
+                    time: now_ms(),
+                });
+                if found.recent.len() > RECENT {
+                    found.recent.pop_front();
+                }
+                rows.push((*vote, proven.to_rlp()));
+                if let Some(observation) = observation
+                    && observation.value == vote.value
+                    && waits
+                {
+                    starts.push((observation, proven));
+                }
+            }
+        }
+        for (observation, proven) in starts {
+            self.start_flows(&observation, &proven);
+        }
+        let store = self.store.clone();
+        self.write(move || {
+            let keys: Vec<B256> = rows.iter().map(|(vote, _)| vote.subject).collect();
+            let kept = store
+                .put_certified(service, &rows)
+                .and_then(|()| store.keep_observed(&keys))
+                .and_then(|()| store.forget_observed(&keys));
+            if let Err(error) = kept {
+                tracing::error!(%error, "certificates cannot be kept");
+            }
+            Completion::Relayed
+        });
+    }
+
+    /// Starts a run of every flow that this event makes do something.
+    fn start_flows(&mut self, observation: &Observation, proven: &Proven) {
+        let waiting: Vec<_> = self
+            .flows
+            .iter()
+            .filter(|(id, flow)| {
+                self.ledger.is_active(**id)
+                    && flow.start().is_some_and(|start| {
+                        matches!(start, Start::Event { .. } | Start::Result { .. })
+                            && start.service() == observation.service
+                            && start.event_name() == observation.name
+                    })
+            })
+            .map(|(id, flow)| (*id, flow.clone()))
+            .collect();
+        if waiting.is_empty() {
+            return;
+        }
+        let data = self.store.observed_data(observation.key).unwrap_or_else(|error| {
+            tracing::error!(%error, "an event's data cannot be read");
+            None
+        });
+        let Some(data) = data.and_then(|bytes| Value::decode(&bytes).ok()) else {
+            return;
+        };
+        for (id, flow) in waiting {
+            let run = run_id(id, observation.key);
+            if self.ledger.runs.contains_key(&run) {
+                continue;
+            }
+            // Filters that let nothing through make the run a waste of the application's money.
+            let mut trial = flow::Run::new(flow);
+            let effects = trial.step(flow::Input::Started { data: data.clone() });
+            if !effects.iter().any(|e| matches!(e, flow::Effect::RunTask { .. })) {
+                self.log_flow(id, "filtered", &serde_json::json!({"event": observation.key}));
+                continue;
+            }
+            self.log_flow(id, "certified", &serde_json::json!({"event": observation.key, "run": run}));
+            let wish = Wish::Start {
+                flow: id,
+                id_hash: observation.id,
+                certified: Box::new(proven.into()),
+            };
+            self.wish(keccak256([b"start".as_slice(), run.as_slice()].concat()), wish, observation.service);
+        }
+    }
+}

@@ -1,0 +1,357 @@
+//! The network part of a node put together.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet, VecDeque},
+    net::SocketAddr,
+    path::PathBuf,
+    sync::{Arc, RwLock},
+    time::Duration,
+};
+
+use alloy::{
+    primitives::{Address, B256, keccak256},
+    signers::local::PrivateKeySigner,
+};
+use surety_chain::{
+    Actions, Contracts,
+    bindings::{IQuorum, ITasks},
+};
+use surety_connector::{
+    Token, TokenError,
+    server::{Limits, Listen, Server, ServerError},
+};
+use surety_p2p::{BadIdentity, Identity, Members, Network};
+use surety_primitives::keys;
+use surety_protocol::{manifest, network::crypto_bls::BlsScheme};
+use tokio::{
+    sync::{Semaphore, mpsc, watch},
+    task::JoinHandle,
+};
+
+use super::{
+    api::{Api, ApiServer},
+    config::NetworkConfig,
+    driver::{COMMANDS, COMPLETIONS, Driver, Service},
+    follow::Follower,
+    host::Host,
+    relay::Relay,
+    store::NetworkStore,
+};
+use crate::store::{CommitHook, Identity as StoreIdentity, StoreError};
+
+/// Updates of the chain waiting for the driver.
+const UPDATES: usize = 1_024;
+/// How long connectors' calls in progress may take at shutdown.
+const GRACE: Duration = Duration::from_secs(5);
+/// Keys of `service.toml` that are not the network's.
+const OTHER_KEYS: &[&str] = &["min_bond", "max_budget", "verdict", "build", "contract", "program"];
+
+/// Why the network part did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum NetworkError {
+    /// A manifest cannot be read.
+    #[error("the manifest {path} cannot be read: {source}")]
+    Read {
+        /// which
+        path: PathBuf,
+        /// why
+        source: std::io::Error,
+    },
+    /// A manifest is wrong.
+    #[error("the manifest {path} is wrong:\n{problems}\ncorrect it; `surety service validate` shows the same")]
+    Manifest {
+        /// which
+        path: PathBuf,
+        /// all that is wrong
+        problems: manifest::Problems,
+    },
+    /// A manifest is not the registered one.
+    #[error(
+        "the manifest {path} has the hash {found}, and {service} is registered with {expected}: get the service's \
+         current service.toml"
+    )]
+    OtherManifest {
+        /// which
+        path: PathBuf,
+        /// the service
+        service: Address,
+        /// hash of the file
+        found: B256,
+        /// hash in the registry
+        expected: B256,
+    },
+    /// A service is not registered.
+    #[error("{0} is not registered; check network.service.address, or register it with `surety service register`")]
+    Unregistered(Address),
+    /// An address is none.
+    #[error("{key} = {found} is no multiaddress: {cause}; expected such as /ip4/0.0.0.0/tcp/9610")]
+    Address {
+        /// which key
+        key: &'static str,
+        /// what was found
+        found: String,
+        /// why
+        cause: String,
+    },
+    /// The connectors' token.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    /// The connectors' server.
+    #[error(transparent)]
+    Connectors(#[from] ServerError),
+    /// The peers.
+    #[error("peers: {0}")]
+    Peers(#[from] surety_p2p::Error),
+    /// The key is no secp256k1 key.
+    #[error("the operator's key is no peer identity")]
+    Identity(#[from] BadIdentity),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The chain.
+    #[error(transparent)]
+    Chain(#[from] surety_chain::Error),
+    /// The API cannot listen.
+    #[error("network.api {address}: {source}")]
+    Api {
+        /// where
+        address: SocketAddr,
+        /// why
+        source: std::io::Error,
+    },
+}
+
+/// What the network part needs of the rest of the node.
+pub(crate) struct Parts {
+    pub(crate) config: NetworkConfig,
+    pub(crate) data_dir: PathBuf,
+    pub(crate) signer: PrivateKeySigner,
+    pub(crate) contracts: Contracts,
+    pub(crate) actions: Actions,
+    pub(crate) poll: Duration,
+    pub(crate) hook: Option<CommitHook>,
+    pub(crate) stop: watch::Receiver<bool>,
+}
+
+/// The running network part.
+#[derive(Debug)]
+pub struct NetworkHandle {
+    connectors: Server,
+    api: ApiServer,
+    peers: surety_p2p::Handle,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl NetworkHandle {
+    /// Where connectors connect.
+    pub fn connectors(&self) -> &Listen {
+        self.connectors.address()
+    }
+
+    /// Where the API listens.
+    pub fn api(&self) -> SocketAddr {
+        self.api.address()
+    }
+
+    /// The peers.
+    pub fn peers(&self) -> &surety_p2p::Handle {
+        &self.peers
+    }
+
+    /// Stops it; the node's stop signal was given before.
+    pub(crate) async fn stop(self) {
+        self.api.stop();
+        if let Err(error) = self.connectors.stop(GRACE).await {
+            tracing::warn!(%error, "connectors");
+        }
+        for task in self.tasks {
+            if let Err(error) = task.await {
+                tracing::error!(%error, "a part of the network ended badly");
+            }
+        }
+        self.peers.shutdown().await;
+    }
+}
+
+fn addresses(key: &'static str, texts: &[String]) -> Result<Vec<surety_p2p::Multiaddr>, NetworkError> {
+    texts
+        .iter()
+        .map(|text| {
+            text.parse().map_err(|e: <surety_p2p::Multiaddr as std::str::FromStr>::Err| NetworkError::Address {
+                key,
+                found: text.clone(),
+                cause: e.to_string(),
+            })
+        })
+        .collect()
+}
+
+/// Reads a service's manifest and holds it to the registered hash.
+async fn manifest_of(
+    contracts: &Contracts,
+    service: Address,
+    path: &PathBuf,
+) -> Result<Arc<manifest::Network>, NetworkError> {
+    let text = std::fs::read_to_string(path).map_err(|source| NetworkError::Read {
+        path: path.clone(),
+        source,
+    })?;
+    let network = manifest::Network::parse(&text, OTHER_KEYS).map_err(|problems| NetworkError::Manifest {
+        path: path.clone(),
+        problems,
+    })?;
+    let registered = contracts
+        .service(service)
+        .await?
+        .ok_or(NetworkError::Unregistered(service))?;
+    let found = keccak256(&text);
+    if found != registered.manifest {
+        return Err(NetworkError::OtherManifest {
+            path: path.clone(),
+            service,
+            found,
+            expected: registered.manifest,
+        });
+    }
+    Ok(Arc::new(network))
+}
+
+/// Starts the network part.
+pub(crate) async fn start(parts: Parts) -> Result<NetworkHandle, NetworkError> {
+    let Parts {
+        config,
+        data_dir,
+        signer,
+        contracts,
+        actions,
+        poll,
+        hook,
+        stop,
+    } = parts;
+    let secret = signer.to_bytes().0;
+    let domain = contracts.deployment().ballot_domain();
+    let me = signer.address();
+    let identity = StoreIdentity {
+        operator: me,
+        chain_id: domain.chain_id,
+        disputes: domain.verifying_contract,
+    };
+    let store = NetworkStore::open(&data_dir.join("network.redb"), identity, config.value_bytes, hook)?;
+
+    let mut services = BTreeMap::new();
+    let mut hosted = Vec::new();
+    for service in &config.services {
+        let network = manifest_of(&contracts, service.address, &service.manifest).await?;
+        hosted.push((service.address, network.clone()));
+        let scheme = BlsScheme::new(Some(keys::voting_secret(&secret)), []);
+        services.insert(
+            service.address,
+            Service {
+                network,
+                scheme: Arc::new(RwLock::new(scheme)),
+                events: None,
+                pending: HashMap::new(),
+                certified: 0,
+                recent: VecDeque::new(),
+            },
+        );
+    }
+    let rpc = contracts.rpc();
+    let set_period = rpc.call(contracts.deployment().quorum, IQuorum::setPeriodCall {}).await?;
+    let max_set_age = rpc.call(contracts.deployment().tasks, ITasks::maxSetAgeCall {}).await?;
+
+    let (members, watched) = watch::channel(Arc::new(Members::new()));
+    let max_message = config.message_bytes as usize;
+    let p2p = surety_p2p::Config {
+        listen: addresses("network.listen", &config.listen)?,
+        external: addresses("network.external", &config.external)?,
+        bootstrap: addresses("network.bootstrap", &config.bootstrap)?,
+        // A payload of the largest size, sealed for as many as can be, is answered whole.
+        max_message: max_message.saturating_mul(2),
+        max_gossip: max_message.min(256 << 10),
+        ..surety_p2p::Config::default()
+    };
+    let (peers, peer_events) = Network::start(p2p, Identity::new(secret)?, watched).await?;
+
+    let (commands, commanded) = mpsc::channel(COMMANDS);
+    let (completions, completed) = mpsc::channel(COMPLETIONS);
+    let (updates, updated) = mpsc::channel(UPDATES);
+    let host = Arc::new(Host {
+        services: hosted,
+        commands: commands.clone(),
+    });
+    let token = Token::read_or_create(&config.connector_token)?;
+    let connectors = Server::start(host, &Listen::Tcp(config.connectors), token, Limits::default()).await?;
+    let api = Api {
+        store: store.clone(),
+        commands,
+    };
+    let api = ApiServer::start(api, config.api)
+        .await
+        .map_err(|source| NetworkError::Api {
+            address: config.api,
+            source,
+        })?;
+    tracing::info!(
+        peer = %peers.peer_id(),
+        listen = ?peers.listen_addresses(),
+        connectors = %connectors.address().url(),
+        api = %api.address(),
+        "the network"
+    );
+
+    let follower = Follower {
+        contracts: contracts.clone(),
+        services: services.keys().copied().collect(),
+        poll,
+        updates,
+    };
+    let relay = Relay::new(
+        actions,
+        contracts.clone(),
+        me,
+        Duration::from_secs(config.relay_pause_seconds),
+        stop.clone(),
+    );
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let driver = Driver {
+        me,
+        domain,
+        encryption: keys::encryption_secret(&secret),
+        services,
+        ledger: super::ledger::Ledger::default(),
+        store,
+        peers: peers.clone(),
+        members,
+        connectors: connectors.handle(),
+        contracts,
+        relay,
+        completions,
+        computing: Arc::new(Semaphore::new(cores)),
+        max_pending: config.pending_events as usize,
+        set_period,
+        max_set_age,
+        emissions: Vec::new(),
+        committing: false,
+        fetching: HashSet::new(),
+        missing: HashMap::new(),
+        mixes: BTreeMap::new(),
+        mixing: HashSet::new(),
+        tasks: HashMap::new(),
+        flows: HashMap::new(),
+        runs: HashMap::new(),
+        results: Vec::new(),
+        verdicts: Vec::new(),
+        stirred: HashSet::new(),
+    };
+    let tasks = vec![
+        tokio::spawn(follower.run(stop.clone())),
+        tokio::spawn(driver.run(commanded, updated, peer_events, completed, stop)),
+    ];
+    Ok(NetworkHandle {
+        connectors,
+        api,
+        peers,
+        tasks,
+    })
+}
