@@ -143,7 +143,10 @@ impl Database {
                 .await
                 .map_err(|e| failure(&e))?;
             let found = found(&rows)?;
-            transaction.commit().await.map_err(|e| failure(&e))?;
+            // A row that the column rounded, say, is not kept: what isn't committed is rolled back.
+            if found == Found::Same {
+                transaction.commit().await.map_err(|e| failure(&e))?;
+            }
             Ok(found)
         }
         .await;
