@@ -281,6 +281,7 @@ async fn one_ip_address_and_one_key_have_few_places() {
         1,
         Config {
             redial: Duration::from_secs(600),
+            max_per_peer: 16,
             ..config()
         },
         members(2),
