@@ -132,8 +132,9 @@ test('ids: events, runs, tasks, results, seeds', () => {
 test('certificates: keys of those who signed, signatures, votes', () => {
   const sets = new Map(read('sets').map((set) => [set.count, set]));
   for (const v of read('certificates')) {
-    // The members' keys, from the pages: one byte, the sum (192), then 228 bytes a member.
-    const roll = sets.get(v.members).pages.map((page) => page.slice(4)).join('').slice(384);
+    // The members' keys, from the pages: a zero byte, in the first a head (288) and the sum (192), then 228 bytes a member.
+    const [first, second] = sets.get(v.members).pages;
+    const roll = first.slice(2 + 2 * (1 + 288 + 192)) + second.slice(4);
     let sum = G2.ProjectivePoint.ZERO;
     for (let i = 0; i < v.members; i += 1) {
       if (!(BigInt(v.signers) >> BigInt(i) & 1n)) continue;

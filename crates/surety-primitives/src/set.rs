@@ -2,7 +2,7 @@
 
 use crate::bls::{BlsError, PublicKey};
 use alloc::{collections::BTreeSet, vec::Vec};
-use alloy_primitives::{Address, U256};
+use alloy_primitives::{Address, U256, U512, uint};
 use core::fmt;
 
 /// Most members of a set.
@@ -16,6 +16,13 @@ pub const PAGE_MEMBERS: usize = 64;
 
 /// Bytes of the sum of all keys, at the start of the roll.
 const KEY_BYTES: usize = 192;
+
+/// Bytes of the head of the first page: power and number of members (32), the negated sum of all keys (256).
+const HEAD_BYTES: usize = 288;
+
+/// The prime of the field of BLS12-381.
+const P: U512 =
+    uint!(0x1a0111ea397fe69a4b1ba7b6434bacd764774b84f38512bf6730d2a0f6b0f6241eabfffeb153ffffb9feffffffffaaab_U512);
 
 /// One member of a set. It never changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -169,10 +176,15 @@ impl Set {
         }
     }
 
-    /// From the code of the roll's data contracts, which starts with a zero byte; an absent second page is empty.
+    /// From the code of the roll's data contracts, which starts with a zero byte; in the first, the head is next. An absent
+    /// second page is empty.
     pub fn from_pages(service: Address, number: u64, fixed_at: u64, pages: [&[u8]; 2]) -> Result<Self, SetError> {
         let [first, second] = pages;
-        let mut roll = page(0, first)?.to_vec();
+        let first = page(0, first)?;
+        let (head, roll) = first
+            .split_at_checked(HEAD_BYTES)
+            .ok_or(SetError::Length { found: first.len() })?;
+        let mut roll = roll.to_vec();
         if !second.is_empty() {
             let found = roll.len().saturating_sub(KEY_BYTES) / MEMBER_BYTES;
             if roll.len() != KEY_BYTES + PAGE_MEMBERS * MEMBER_BYTES {
@@ -188,7 +200,31 @@ impl Set {
         } else if roll.len() > KEY_BYTES + PAGE_MEMBERS * MEMBER_BYTES {
             return Err(SetError::Length { found: roll.len() });
         }
-        Self::from_roll(service, number, fixed_at, &roll)
+        let set = Self::from_roll(service, number, fixed_at, &roll)?;
+        if set.head() == head {
+            Ok(set)
+        } else {
+            Err(SetError::Sum)
+        }
+    }
+
+    /// The first page's head: a word of power and, in the lowest byte, number of members; the negated sum of all keys.
+    fn head(&self) -> Vec<u8> {
+        let word = (U256::from(self.power) << 8_usize) | U256::from(self.members.len());
+        let mut head = word.to_be_bytes::<32>().to_vec();
+        let key = self.key.to_eip2537();
+        let (x, y) = key.split_at(128);
+        head.extend_from_slice(x);
+        for coordinate in y.chunks_exact(64) {
+            let coordinate = U512::from_be_slice(coordinate);
+            let negated = if coordinate.is_zero() {
+                coordinate
+            } else {
+                P.wrapping_sub(coordinate)
+            };
+            head.extend_from_slice(&negated.to_be_bytes::<64>());
+        }
+        head
     }
 
     /// The roll, as [`Set::from_roll`] reads it.
@@ -202,10 +238,12 @@ impl Set {
     pub fn to_pages(&self) -> [Vec<u8>; 2] {
         let roll = self.to_roll();
         let (first, second) = roll.split_at(roll.len().min(KEY_BYTES + PAGE_MEMBERS * MEMBER_BYTES));
-        [first, second].map(|part| {
-            let stop: &[u8] = if part.is_empty() { &[] } else { &[0] };
-            [stop, part].concat()
-        })
+        let second = if second.is_empty() {
+            Vec::new()
+        } else {
+            [&[0], second].concat()
+        };
+        [[&[0], self.head().as_slice(), first].concat(), second]
     }
 
     /// The service.

@@ -115,6 +115,21 @@ fn pages_are_those_of_the_contract() {
     assert!(matches!(page(1, &pages[0]), Err(SetError::Length { .. })));
 }
 
+/// The head says again what is in the roll, for the contract; it must be the same.
+#[test]
+fn every_changed_bit_of_the_head_is_refused() {
+    let pages = set(3).to_pages();
+    assert_eq!(
+        U256::from_be_slice(&pages[0][1..33]),
+        (U256::from(set(3).power()) << 8) | U256::from(3)
+    );
+    for bit in 0..288 * 8 {
+        let mut changed = pages.clone();
+        changed[0][1 + bit / 8] ^= 1 << (bit % 8);
+        assert_eq!(read(&changed), Err(SetError::Sum), "bit {bit}");
+    }
+}
+
 #[test]
 fn keys_are_checked_though_the_contract_did() {
     let set = set(3);
