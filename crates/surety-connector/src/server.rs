@@ -205,11 +205,15 @@ impl Server {
         health
             .set_service_status("surety.connector.v1.Connector", tonic_health::ServingStatus::Serving)
             .await;
-        let reflection = tonic_reflection::server::Builder::configure()
-            .register_encoded_file_descriptor_set(wire::DESCRIPTOR)
-            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-            .build_v1()
-            .map_err(|e| ServerError::Transport(e.to_string()))?;
+        let reflection = || {
+            tonic_reflection::server::Builder::configure()
+                .register_encoded_file_descriptor_set(wire::DESCRIPTOR)
+                .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        };
+        let broken = |e: tonic_reflection::server::Error| ServerError::Transport(e.to_string());
+        let reflection_v1 = reflection().build_v1().map_err(broken)?;
+        // What Python's and many other clients still ask for.
+        let reflection_v1alpha = reflection().build_v1alpha().map_err(broken)?;
         let router = transport::Server::builder()
             .max_concurrent_streams(limits.streams)
             .http2_keepalive_interval(Some(Duration::from_secs(20)))
@@ -218,7 +222,8 @@ impl Server {
             .tcp_nodelay(true)
             .add_service(connector)
             .add_service(health_service)
-            .add_service(reflection);
+            .add_service(reflection_v1)
+            .add_service(reflection_v1alpha);
         let socket = match &address {
             Listen::Unix(path) => Some(path.clone()),
             Listen::Tcp(_) => None,

@@ -19,7 +19,10 @@ use surety_protocol::manifest::Network;
 const MOST: Duration = Duration::from_secs(60);
 
 fn sdk() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../sdk/python").canonicalize().unwrap()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../sdk/python")
+        .canonicalize()
+        .unwrap()
 }
 
 /// A virtual environment with the pinned packages, made once for each version of the list.
@@ -33,7 +36,16 @@ fn python() -> PathBuf {
     if !complete.is_file() {
         run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&folder));
         run(Command::new(&python)
-            .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--only-binary", ":all:", "-r"])
+            .args([
+                "-m",
+                "pip",
+                "install",
+                "--quiet",
+                "--disable-pip-version-check",
+                "--only-binary",
+                ":all:",
+                "-r",
+            ])
             .arg(sdk().join("requirements-test.txt")));
         std::fs::write(complete, "").unwrap();
     }
@@ -46,7 +58,9 @@ fn hex(bytes: &[u8]) -> String {
 
 fn run(command: &mut Command) {
     let shown = format!("{command:?}");
-    let status = command.status().unwrap_or_else(|e| panic!("{shown}: {e}; is python3-venv installed (make deps)?"));
+    let status = command
+        .status()
+        .unwrap_or_else(|e| panic!("{shown}: {e}; is python3-venv installed (make deps)?"));
     assert!(status.success(), "{shown}: {status}");
 }
 
@@ -64,7 +78,9 @@ async fn trial(folder: &Path, listen: &str) -> Trial {
     let network = Network::parse(include_str!("../examples/service.toml"), &[]).unwrap();
     let listen = Listen::parse(listen).unwrap();
     let service = Address::repeat_byte(0x11);
-    Trial::start(network, service, &listen, &folder.join("token"), Limits::default()).await.unwrap()
+    Trial::start(network, service, &listen, &folder.join("token"), Limits::default())
+        .await
+        .unwrap()
 }
 
 fn start(python: &Path, script: &str, arguments: &[&str]) -> Running {
@@ -89,7 +105,10 @@ async fn connectors_in_python_work() {
     let raw = start(&python, "raw.py", &[url.trim_start_matches("http://"), &token]);
     let ada = Value::object([("visitor", "Ada")]);
     let output = Value::object([("greeting", "Hello, Ada!")]);
-    let answer = trial_one.ask(B256::repeat_byte(1), "greet", ada.clone(), Kind::Execute, MOST).await.unwrap();
+    let answer = trial_one
+        .ask(B256::repeat_byte(1), "greet", ada.clone(), Kind::Execute, MOST)
+        .await
+        .unwrap();
     assert_eq!(answer, Answer::Output(output.clone()));
     assert_eq!(trial_one.emissions().len(), 1);
     let mut raw = raw;
@@ -100,24 +119,45 @@ async fn connectors_in_python_work() {
     assert!(said.contains(refused), "{said}");
 
     // The example of the SDK: does, validates, and comes back to a node that restarts.
-    let _greeter = start(&python, "greeter.py", &[&url, &token, &folder.path().display().to_string()]);
-    trial_one.wait("the event", MOST, |trial| trial.emissions().len() == 2).await.unwrap();
-    let validate = |claimed: &str| Kind::Validate { output: Value::object([("greeting", claimed)]) };
+    let _greeter = start(
+        &python,
+        "greeter.py",
+        &[&url, &token, &folder.path().display().to_string()],
+    );
+    trial_one
+        .wait("the event", MOST, |trial| trial.emissions().len() == 2)
+        .await
+        .unwrap();
+    let validate = |claimed: &str| Kind::Validate {
+        output: Value::object([("greeting", claimed)]),
+    };
     let task = B256::repeat_byte(2);
     let verdict = |answer: Answer| match answer {
         Answer::Verdict { verdict, .. } => verdict,
         other => panic!("found {other:?}, expected a verdict"),
     };
-    let answer = trial_one.ask(task, "greet", ada.clone(), validate("Hello, Ada!"), MOST).await.unwrap();
+    let answer = trial_one
+        .ask(task, "greet", ada.clone(), validate("Hello, Ada!"), MOST)
+        .await
+        .unwrap();
     assert_eq!(verdict(answer), Verdict::Invalid, "nothing was written yet");
-    let answer = trial_one.ask(task, "greet", ada.clone(), Kind::Execute, MOST).await.unwrap();
+    let answer = trial_one
+        .ask(task, "greet", ada.clone(), Kind::Execute, MOST)
+        .await
+        .unwrap();
     assert_eq!(answer, Answer::Output(output.clone()));
     trial_one.stop().await.unwrap();
 
     let trial_two = trial(folder.path(), url.trim_start_matches("http://")).await;
-    let answer = trial_two.ask(task, "greet", ada.clone(), Kind::Execute, MOST).await.unwrap();
+    let answer = trial_two
+        .ask(task, "greet", ada.clone(), Kind::Execute, MOST)
+        .await
+        .unwrap();
     assert_eq!(answer, Answer::Output(output));
-    let answer = trial_two.ask(task, "greet", ada.clone(), validate("Hello, Ada!"), MOST).await.unwrap();
+    let answer = trial_two
+        .ask(task, "greet", ada.clone(), validate("Hello, Ada!"), MOST)
+        .await
+        .unwrap();
     assert_eq!(verdict(answer), Verdict::Valid);
     let answer = trial_two.ask(task, "greet", ada, validate("Bye"), MOST).await.unwrap();
     assert_eq!(verdict(answer), Verdict::Invalid);

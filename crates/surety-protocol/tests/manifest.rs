@@ -127,16 +127,15 @@ ports = [0]
     assert_eq!(
         problems(text),
         [
-            "1:1: name: missing; expected the service's name",
             "1:1: nam: found an unknown key, expected one of name, quorum, events, tasks, configuration, dependencies",
+            "1:1: name: missing; expected the service's name",
             "2:10: quorum: found 5000, expected more than half: 5001 to 10000 (1/10,000 of the power), or a text such as \
              \"66.67%\"",
-            "4:7: events.a.id[0]: found `x`, but there is no field `x`; declared are: l, o, y",
             "4:12: events.a.id[1]: found `y`, but `y` is optional; an id is always there",
             "4:29: events.a.id[4]: found `o.q`, but there is no field `q`; declared are: p",
             "5:10: events.a.window: found 0, expected a whole number from 1 to 86400",
             "7:5: events.a.data.x: found \"Strng\", expected String, Number, Boolean, Object or Any",
-            "11:32: events.a.data.n.fields: found fields of a Number, expected them of an Object only",
+            "11:33: events.a.data.n.fields: found fields of a Number, expected them of an Object only",
             "12:1: events.b.id: missing; expected the names of the fields that tell one event from another, such as \
              [\"block\", \"index\"]",
             "14:16: tasks.t.verification: found \"maybe\", expected \"none\", \"deterministic\" or \"verify\"",

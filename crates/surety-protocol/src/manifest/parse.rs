@@ -387,9 +387,13 @@ impl Reader<'_> {
             };
             *left = rest;
             self.check_name(name.get_ref(), &name.span(), &path);
-            if let Some(typed) = self.typed(value, &path, depth, left) {
-                fields.insert(name.get_ref().to_string(), typed);
-            }
+            // What couldn't be read is there all the same, so that an id that names it isn't wrong too.
+            let typed = self.typed(value, &path, depth, left).unwrap_or(Type {
+                kind: Kind::Any,
+                optional: false,
+                repeated: false,
+            });
+            fields.insert(name.get_ref().to_string(), typed);
         }
         fields
     }
@@ -468,9 +472,12 @@ impl Reader<'_> {
             }
         };
         if let Some((span, _)) = fields {
+            let path = path
+                .strip_suffix("type")
+                .map_or(path.to_owned(), |table| format!("{table}fields"));
             self.say(
                 &span,
-                path,
+                &path,
                 format!("found fields of a {name}, expected them of an Object only"),
             );
         }
