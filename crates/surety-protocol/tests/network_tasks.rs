@@ -150,12 +150,9 @@ fn p1_no_chaos_convicts_the_honest_and_an_honest_executor_is_settled() {
             .filter_map(|attempt| roles.executor(attempt))
             .any(|at| network.nodes[at].strategy.is_none());
         if honest {
-            for index in network.honest() {
-                assert!(
-                    network.nodes[index].settleable.is_some(),
-                    "seed {seed}: member {index}; liars {liars:?}"
-                );
-            }
+            // One is enough: the contract tells the others.
+            let settles = network.honest().any(|index| network.nodes[index].settleable.is_some());
+            assert!(settles, "seed {seed}: nobody can settle; liars {liars:?}");
         }
     }
 }

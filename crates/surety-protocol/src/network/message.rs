@@ -24,8 +24,8 @@ pub const MAX_DISSENT: usize = 64;
 /// Version, service, set and kind.
 const HEADER_BYTES: usize = 1 + 20 + 8 + 1;
 
-/// A certificate of a full batch, the longest of all: root, signers, signature, count, votes.
-pub const MAX_MESSAGE_BYTES: usize = HEADER_BYTES + 32 + 16 + 48 + 2 + 64 * MAX_BATCH;
+/// A certificate of a full batch, the longest of all: signers, signature, count, votes.
+pub const MAX_MESSAGE_BYTES: usize = HEADER_BYTES + 16 + 48 + 2 + 64 * MAX_BATCH;
 
 /// An event that was seen: its key, and the hash of its data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

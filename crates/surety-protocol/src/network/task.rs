@@ -433,9 +433,8 @@ impl TaskConsensus {
         // A committee in agreement decides alone; in doubt, and against a result, only the set does.
         let agreed = !case.escalated && invalid.common(committee).is_empty();
         let half = valid.common(committee);
-        if half.len() * 2 > wanted && case.half_at.is_none() {
-            case.half_at = Some(self.now);
-        }
+        // Garbage that was taken away may have been what made it more than half.
+        case.half_at = (half.len() * 2 > wanted).then(|| case.half_at.unwrap_or(self.now));
         let linger = case.half_at.map(|at| at.saturating_add(LINGER_MS));
         let enough = half == committee || linger.is_some_and(|until| until <= self.now);
         let (verdict, signers) = if roster.is_quorum(valid) {
@@ -510,10 +509,10 @@ impl TaskConsensus {
             if result.task != self.drawn.task {
                 continue;
             }
-            if vote.kind == VoteKind::Result {
-                if let Some(executing) = self.executing.get_mut(usize::from(result.attempt)) {
-                    *executing = true;
-                }
+            if vote.kind == VoteKind::Result
+                && let Some(executing) = self.executing.get_mut(usize::from(result.attempt))
+            {
+                *executing = true;
             }
             self.sign(result, vote);
         }

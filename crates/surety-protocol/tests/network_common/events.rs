@@ -186,10 +186,9 @@ impl Network {
     fn happen_due(&mut self, due: Due) {
         match due {
             Due::Message { from, to, message } => {
-                if let Some(side) = &self.parted {
-                    if side.contains(&from) != side.contains(&to) {
-                        return;
-                    }
+                let apart = |side: &BTreeSet<usize>| side.contains(&from) != side.contains(&to);
+                if self.parted.as_ref().is_some_and(apart) {
+                    return;
                 }
                 let bytes = message.encode();
                 let message = Message::decode(&bytes).expect("what a machine says can be read");
@@ -370,8 +369,8 @@ impl Network {
         };
         let sign = |votes: &[Sighting], roster: &Roster| {
             let votes: Vec<_> = votes.iter().map(Sighting::vote).collect();
-            let root = surety_primitives::vote::VoteTree::new(&votes).unwrap().root();
-            (root, Toy(index).sign(roster.digest(root)).unwrap())
+            let root = surety_primitives::vote::VoteTree::new(&votes).expect("votes").root();
+            (root, Toy(index).sign(roster.digest(root)).expect("it can"))
         };
         match strategy {
             Strategy::Silent | Strategy::LyingConnector | Strategy::Withhold => {}

@@ -137,6 +137,8 @@ impl Network {
                     }
                 }
                 Due::Restart(index) => {
+                    // What the driver was told is on the chain, or it is told again.
+                    self.nodes[index].settleable = None;
                     let me = Some(operator(index));
                     self.nodes[index].machine = Some(TaskConsensus::new(self.drawn.clone(), me, self.now));
                     let recorded = self.nodes[index].disk.values().copied().collect();
@@ -232,12 +234,12 @@ impl Network {
     }
 
     fn say(&mut self, from: usize, to: usize, mut message: Message) {
-        let sign = |digest| Toy(from).sign(digest).unwrap();
+        let sign = |digest| Toy(from).sign(digest).expect("it can");
         match (self.nodes[from].strategy, &mut message.body) {
             (Some(Strategy::Garbage), Body::Result { signature, .. } | Body::Validation { signature, .. }) => {
                 *signature = SignatureBytes::repeat_byte(3);
             }
-            (Some(Strategy::Double), Body::Result { result, signature }) if to % 2 == 0 => {
+            (Some(Strategy::Double), Body::Result { result, signature }) if to.is_multiple_of(2) => {
                 result.output = keccak256(OUTPUT);
                 *signature = sign(self.drawn.roster.digest(result.vote().leaf()));
             }
@@ -249,7 +251,7 @@ impl Network {
                     signature,
                     ..
                 },
-            ) if to % 2 == 0 => {
+            ) if to.is_multiple_of(2) => {
                 *valid = !*valid;
                 *signature = sign(self.drawn.roster.digest(result.validation(*valid).leaf()));
             }

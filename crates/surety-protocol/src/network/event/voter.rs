@@ -105,10 +105,10 @@ impl EventConsensus {
     fn sign_proposal(&mut self, collector: usize, root: B256, votes: Vec<Sighting>) {
         self.voter.signed.insert(root, None);
         self.voter.signed_order.push_back(root);
-        if self.voter.signed_order.len() > MAX_SIGNED {
-            if let Some(oldest) = self.voter.signed_order.pop_front() {
-                self.voter.signed.remove(&oldest);
-            }
+        if self.voter.signed_order.len() > MAX_SIGNED
+            && let Some(oldest) = self.voter.signed_order.pop_front()
+        {
+            self.voter.signed.remove(&oldest);
         }
         let set = self.roster.number();
         self.record(votes, Purpose::Ballot { root, set, collector });
@@ -239,10 +239,8 @@ impl EventConsensus {
             if seen != asked {
                 self.drop_proposal(&root);
                 self.dissent(seen.map(|value| Sighting { key, value }).into_iter().collect());
-            } else if done {
-                if let Some(proposal) = self.drop_proposal(&root) {
-                    self.sign_proposal(proposal.collector, root, proposal.votes);
-                }
+            } else if done && let Some(proposal) = self.drop_proposal(&root) {
+                self.sign_proposal(proposal.collector, root, proposal.votes);
             }
         }
     }

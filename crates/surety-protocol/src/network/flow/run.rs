@@ -165,10 +165,10 @@ impl Run {
                 .map(|key| index.get(key).and_then(|at| states.get(at)))
                 .collect();
             let state = if found.contains(&Some(&State::Skipped)) {
-                if let Work::Task { index, .. } = &node.work {
-                    if self.skipped.insert(*index) {
-                        effects.push(Effect::Skipped { step: *index });
-                    }
+                if let Work::Task { index, .. } = &node.work
+                    && self.skipped.insert(*index)
+                {
+                    effects.push(Effect::Skipped { step: *index });
                 }
                 Some(State::Skipped)
             } else if found.contains(&None) {
