@@ -90,9 +90,9 @@ impl Wires {
 
     pub fn random(rng: &mut StdRng) -> Self {
         Self {
-            lost: *[0, 10, 100, 250].get(rng.random_range(0..4)).unwrap(),
-            repeated: *[0, 50, 200].get(rng.random_range(0..3)).unwrap(),
-            longest: *[3, 20, 120].get(rng.random_range(0..3)).unwrap(),
+            lost: [0, 10, 100, 250][rng.random_range(0..4)],
+            repeated: [0, 50, 200][rng.random_range(0..3)],
+            longest: [3, 20, 120][rng.random_range(0..3)],
         }
     }
 
