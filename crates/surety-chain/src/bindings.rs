@@ -258,9 +258,7 @@ sol! {
         event Recorded(
             uint256 indexed epoch, address indexed service, address indexed operator, uint256 claimed, uint256 points
         );
-        event Minted(
-            uint256 indexed epoch, address indexed service, address indexed operator, address to, uint256 amount
-        );
+        event Minted(uint256 indexed epoch, address indexed service, address indexed operator, address to, uint256 amount);
 
         error EpochLengthZero();
         error NothingToRecord(address service, address operator);
@@ -335,6 +333,8 @@ sol! {
         uint96 power;
 
         uint8 members;
+
+        uint64 time;
     }
 
     struct Member {
@@ -714,7 +714,9 @@ sol! {
         event RunStarted(bytes32 indexed run, uint256 indexed flow, bytes32 indexed key, bytes32 value);
         event Requested(bytes32 indexed run, uint256 indexed flow, address indexed owner, Step step, bytes32 inputs);
         event RandomnessPinned(uint64 indexed block_, bytes32 mix);
-        event Settled(bytes32 indexed run, uint8 indexed step, uint8 attempt, address executor, bytes32 result, uint96 paid);
+        event Settled(
+            bytes32 indexed run, uint8 indexed step, uint8 attempt, address executor, bytes32 result, uint96 paid
+        );
         event RunClosed(bytes32 indexed run, uint96 returned);
         event Earned(address indexed service, address indexed operator, uint256 amount);
 

@@ -27,6 +27,8 @@ pub struct SetRecord {
     pub set: u64,
     /// block it was fixed at
     pub fixed_at: u64,
+    /// Unix seconds of that block
+    pub time: u64,
     /// how many members it has
     pub members: u8,
     /// pages of the roll (`docs/spec/network.md`, section 2)

@@ -300,6 +300,7 @@ async fn operator(
             listen: ([127, 0, 0, 1], port).into(),
             cors_origins: vec!["*".to_owned()],
         }],
+        network: None,
         preimages: PreimageConfig {
             directories: config
                 .preimages

@@ -4,4 +4,6 @@
 pub mod devnet;
 pub mod gas;
 pub mod lie;
+pub mod network;
 pub mod scenario;
+pub mod shop;

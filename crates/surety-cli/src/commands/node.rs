@@ -48,6 +48,7 @@ pub async fn run(args: Command, ui: Ui) -> Result<(), Failure> {
             NodeError::Store(_) => "check data_dir: one node per directory, one deployment per store",
             NodeError::Sources(_) => "check [preimages]",
             NodeError::Chain(_) => "check [chain]: the endpoint is up and the deployment file is of its chain",
+            NodeError::Network(_) => "check [network]: addresses, manifests, and that nothing else listens there",
             NodeError::System { .. } => "free the address or the file named above",
         };
         Failure::new(e, next)

@@ -50,6 +50,8 @@ const RECENT: usize = 1_024;
 const IDLE: Duration = Duration::from_millis(250);
 /// Deadline of one question to a peer.
 const ASK: Duration = Duration::from_secs(5);
+/// Beyond so many operators the topic is used: it needs fewer copies from one node.
+const DIRECT: usize = 48;
 /// A set is fixed anew after this part of the age at which it counts no more.
 const AGE_DIVISOR: u64 = 4;
 
@@ -364,24 +366,25 @@ impl Driver {
         }
     }
 
-    /// Sends to every member of a service: directly where all are connected, through the topic where not.
-    pub(crate) async fn broadcast(&self, message: &Message, followers: bool) {
+    /// Sends to every operator of a service: directly where all are connected (one hop, no signature to check), through
+    /// the topic where not.
+    pub(crate) async fn broadcast(&self, message: &Message) {
         let service = message.service;
         let bytes = message.encode();
-        if !followers && let Some((set, _)) = self.ledger.newest_set(service) {
-            let others = set.members().iter().map(|m| m.operator).filter(|o| *o != self.me);
-            let all: Vec<Address> = others.collect();
-            let connected: HashSet<Address> = self.peers.operators().into_iter().collect();
-            if all.iter().all(|operator| connected.contains(operator)) {
-                for operator in all {
-                    if let Err(error) = self.peers.send(operator, service, bytes.clone()) {
-                        tracing::debug!(%operator, %error, "not sent");
-                    }
+        let others: Vec<Address> = self
+            .ledger
+            .operators(service)
+            .into_iter()
+            .filter(|operator| *operator != self.me)
+            .collect();
+        let connected: HashSet<Address> = self.peers.operators().into_iter().collect();
+        if others.len() <= DIRECT && others.iter().all(|operator| connected.contains(operator)) {
+            for operator in others {
+                if let Err(error) = self.peers.send(operator, service, bytes.clone()) {
+                    tracing::debug!(%operator, %error, "not sent");
                 }
-                return;
             }
-        }
-        if let Err(error) = self.peers.publish(service, bytes).await {
+        } else if let Err(error) = self.peers.publish(service, bytes).await {
             tracing::debug!(%service, %error, "not published");
         }
     }
@@ -535,7 +538,9 @@ impl Driver {
         let age = block.saturating_sub(set.fixed_at());
         let then: HashSet<Address> = set.members().iter().map(|m| m.operator).collect();
         let changed = if now.len() > 128 { age >= self.set_period } else { now != then };
-        (changed && age >= self.set_period) || age >= (self.max_set_age / AGE_DIVISOR).max(self.set_period)
+        let since = self.ledger.set_times.get(&service).copied().unwrap_or_default();
+        let old = self.ledger.time.saturating_sub(since) >= self.max_set_age / AGE_DIVISOR;
+        (changed || old) && age >= self.set_period
     }
 
     /// Asks the members of a service for a payload, unless that is under way.

@@ -282,10 +282,12 @@ impl Follower {
             };
             let roll = self.contracts.roll(event.pages).await?;
             let quorum = self.contracts.quorum_at(event.service, event.set).await?;
+            let header = self.contracts.rpc().block(block.into()).await?;
             let record = SetRecord {
                 service: event.service,
                 set: event.set,
                 fixed_at: block,
+                time: header.map_or(0, |b| b.header.timestamp),
                 members: event.members,
                 roll,
             };

@@ -50,6 +50,8 @@ pub(crate) struct Ledger {
     pub(crate) time: u64,
     /// newest last
     pub(crate) sets: HashMap<Address, Vec<(Arc<Set>, Quorum)>>,
+    /// Unix seconds at which the newest set of a service was fixed
+    pub(crate) set_times: HashMap<Address, u64>,
     pub(crate) members: HashMap<Address, Vec<Member>>,
     pub(crate) flows: BTreeMap<U256, Arc<FlowRecord>>,
     pub(crate) deleted: BTreeMap<U256, ()>,
@@ -99,6 +101,7 @@ impl Ledger {
                         if sets.last().is_some_and(|last| last.0.number() >= set.number()) {
                             return News::None;
                         }
+                        self.set_times.insert(record.service, record.time);
                         sets.push((set.clone(), quorum));
                         if sets.len() > SETS {
                             sets.remove(0);

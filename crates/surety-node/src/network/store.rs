@@ -245,20 +245,6 @@ impl NetworkStore {
         Ok(refused)
     }
 
-    /// The value voted for a subject in a set.
-    pub(crate) fn voted(
-        &self,
-        service: Address,
-        set: u64,
-        kind: VoteKind,
-        subject: B256,
-    ) -> Result<Option<B256>, StoreError> {
-        let read = io!(self.inner.db.begin_read());
-        let table = io!(read.open_table(VOTES));
-        let key = vote_key(service, set, kind, subject);
-        Ok(io!(table.get(key.as_slice())).map(|v| B256::from(v.value())))
-    }
-
     /// Keeps what connectors saw, with the data, durably when it returns. An event that is there already stays as it
     /// is.
     pub(crate) fn observe(&self, all: &[(Observation, Vec<u8>)]) -> Result<(), StoreError> {

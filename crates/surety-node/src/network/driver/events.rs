@@ -228,10 +228,7 @@ impl Driver {
                         tracing::debug!(%to, %error, "not sent");
                     }
                 }
-                event::Effect::Broadcast { message } => {
-                    let followers = matches!(message.body, surety_protocol::network::Body::Certified { .. });
-                    self.broadcast(&message, followers).await;
-                }
+                event::Effect::Broadcast { message } => self.broadcast(&message).await,
                 event::Effect::Store { ticket, set, votes } => {
                     let store = self.store.clone();
                     self.write(move || {

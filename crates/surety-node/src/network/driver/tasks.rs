@@ -49,7 +49,6 @@ pub(crate) struct Task {
     pub(crate) roles: Roles,
     pub(crate) start: u64,
     pub(crate) window: u64,
-    pub(crate) step: Step,
     pub(crate) nodes: Vec<Address>,
     /// hash of the inputs: of the value, or its commitment
     pub(crate) inputs: B256,
@@ -190,7 +189,6 @@ impl Driver {
                 roles,
                 start: draw.time,
                 window: u64::from(new.step.window),
-                step: new.step,
                 nodes: new.nodes,
                 inputs: new.inputs,
                 block: new.block,
@@ -243,7 +241,7 @@ impl Driver {
                     });
                 }
                 Effect::Compute { ticket, work } => self.compute(Target::Task(task), service, ticket, work),
-                Effect::Broadcast { message } => self.broadcast(&message, false).await,
+                Effect::Broadcast { message } => self.broadcast(&message).await,
                 Effect::Settleable { result, votes, turn } => self.settleable(task, result, &votes, turn),
                 Effect::Escalate { result } => {
                     tracing::warn!(%task, attempt = result.attempt, "validators differ: every member validates");
