@@ -173,7 +173,8 @@ pub trait ConnectorHost: Send + Sync + 'static {
 
     /// A connector answers an assignment. `Ok` says that the answer is recorded durably. A refusal with
     /// [`Code::Busy`] or [`Code::Internal`] makes the connector answer again; any other one ends the assignment.
-    /// It can be called again for an answer already taken, if the connector heard nothing of it.
+    /// While it is called the assignment is off the server's desk: assigning the same again, even from in here, is a new
+    /// delivery. It can be called again for an answer already taken, if the connector heard nothing of it.
     async fn submit(&self, submission: Submission) -> Result<(), Refusal>;
 }
 

@@ -258,7 +258,7 @@ impl<W: Work> Connector<W> {
             };
             let key = (assignment.task.clone(), assignment.attempt);
             if !running.lock().await.insert(key.clone()) {
-                // Still at it since before the connection was lost; its answer goes out over the new one.
+                // Still at it since before the connection was lost; the answer goes out over the new one.
                 continue;
             }
             let work = Arc::clone(&self.work);
@@ -267,8 +267,9 @@ impl<W: Work> Connector<W> {
             tokio::spawn(async move {
                 let deadline_ms = assignment.deadline_ms;
                 let answer = answer(work.as_ref(), assignment).await;
-                emitter.submit(&key.0, key.1, answer, deadline_ms).await;
+                // Before the answer goes out: the node may assign the same again as soon as it has it.
                 running.lock().await.remove(&key);
+                emitter.submit(&key.0, key.1, answer, deadline_ms).await;
                 drop(permit);
             });
         }

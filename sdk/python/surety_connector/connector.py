@@ -190,15 +190,18 @@ class Connector:
     def _work(self, key, assignment):
         try:
             request = wire.SubmitRequest(task=assignment.task, attempt=assignment.attempt)
-            self._answer(request, assignment)
+            try:
+                self._answer(request, assignment)
+            finally:
+                # Before the answer goes out: the node may assign the same again as soon as it has it.
+                with self._condition:
+                    self._running.discard(key)
             response = self._insist(lambda stub: stub.submit, request, lambda it: it.refused, assignment.deadline_ms)
             if response is not None and response.HasField("refused"):
                 log.warning("task %s: %s", assignment.task, response.refused.message)
         except Exception:  # pylint: disable=broad-except
             log.exception("task %s was not answered", assignment.task)
         finally:
-            with self._condition:
-                self._running.discard(key)
             self._room.release()
 
     def _answer(self, request, assignment):

@@ -1,7 +1,7 @@
 //! Who is registered, and what is assigned and not yet answered. Plain bookkeeping behind one short lock.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, hash_map::Entry::Vacant},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -60,6 +60,8 @@ struct State {
     entries: BTreeMap<u64, Entry>,
     numbers: HashMap<Key, u64>,
     next: u64,
+    /// task streams that are open
+    open: BTreeSet<u64>,
 }
 
 pub(super) struct Desk {
@@ -270,18 +272,34 @@ impl Desk {
         })
     }
 
+    /// Takes an assignment off the desk while its answer is being recorded: the host may assign the same again before
+    /// it has returned. It comes back when the guard is dropped, unless it was answered.
+    pub(super) fn answering(self: &Arc<Self>, service: Address, task: B256, attempt: u32) -> Option<Answering> {
+        let mut state = self.lock();
+        let number = state.numbers.remove(&(service, task, attempt))?;
+        let entry = state.entries.remove(&number)?;
+        Some(Answering {
+            desk: Arc::clone(self),
+            entry: Some((number, entry)),
+        })
+    }
+
     /// A task stream has opened.
     pub(super) fn opened(&self, session: &Session) -> u64 {
-        if let Some(known) = self.lock().sessions.get_mut(&session.id) {
+        let stream = self.number();
+        let mut state = self.lock();
+        state.open.insert(stream);
+        if let Some(known) = state.sessions.get_mut(&session.id) {
             known.streams = known.streams.saturating_add(1);
         }
-        self.number()
+        stream
     }
 
     /// A task stream has ended: what went out on it is anybody's again.
     pub(super) fn closed(&self, session: &Session, stream: u64) {
         {
             let mut state = self.lock();
+            state.open.remove(&stream);
             if let Some(known) = state.sessions.get_mut(&session.id) {
                 known.streams = known.streams.saturating_sub(1);
                 known.used = Instant::now();
@@ -307,6 +325,36 @@ impl Desk {
         entry.holder = Some(stream);
         entry.since.get_or_insert_with(Instant::now);
         Some(entry.message.clone())
+    }
+}
+
+/// An assignment whose answer is being recorded.
+pub(super) struct Answering {
+    desk: Arc<Desk>,
+    entry: Option<(u64, Entry)>,
+}
+
+impl Answering {
+    /// The answer is recorded, or refused for good.
+    pub(super) fn done(mut self) {
+        self.entry = None;
+    }
+}
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        let Some((number, mut entry)) = self.entry.take() else {
+            return;
+        };
+        let mut state = self.desk.lock();
+        // Its stream may have ended meanwhile.
+        entry.holder = entry.holder.filter(|stream| state.open.contains(stream));
+        if let Vacant(free) = state.numbers.entry(key(&entry.assignment)) {
+            free.insert(number);
+            state.entries.insert(number, entry);
+        }
+        drop(state);
+        self.desk.changed.notify_waiters();
     }
 }
 

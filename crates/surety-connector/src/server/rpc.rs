@@ -216,10 +216,16 @@ impl<H: ConnectorHost> Inner<H> {
             answer,
             took: found.took,
         };
+        let answering = self.desk.answering(session.service, task, attempt).ok_or_else(|| {
+            Refusal::new(
+                Code::Busy,
+                format!("task {task:#x}, attempt {attempt}: it is being answered already"),
+            )
+        })?;
         let result = self.in_time(self.host.submit(submission)).await;
         let again = matches!(&result, Err(refusal) if matches!(refusal.code, Code::Busy | Code::Internal));
         if !again {
-            self.desk.withdraw(session.service, task, attempt);
+            answering.done();
         }
         result
     }
