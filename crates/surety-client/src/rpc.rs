@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use alloy::primitives::{B256, Bytes};
 use serde::{Deserialize, de::DeserializeOwned};
-use serde_json::{Value, json};
+use serde_json::{Value, json, value::RawValue};
 use surety_primitives::{Answer, RequestHash};
 
 /// Limits on one exchange.
@@ -100,8 +100,9 @@ pub enum RpcError {
 
 #[derive(Deserialize)]
 struct Reply {
+    /// Read by who knows what it is: a number of a value must not be rounded on the way.
     #[serde(default)]
-    result: Option<Value>,
+    result: Option<Box<RawValue>>,
     #[serde(default)]
     error: Option<ReplyError>,
 }
@@ -197,7 +198,8 @@ impl ProviderRpc {
                 data: error.data,
             });
         }
-        serde_json::from_value(reply.result.unwrap_or(Value::Null)).map_err(|e| malformed(e.to_string()))
+        let result = reply.result.as_deref().map_or("null", RawValue::get);
+        serde_json::from_str(result).map_err(|e| malformed(e.to_string()))
     }
 
     /// `eth_sendRawTransaction`: hands in a request and waits until it is answered and stored. A busy provider is

@@ -3,7 +3,7 @@
 
 use alloy::primitives::{Address, B256, Bytes, U256};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value as Json, json};
+use serde_json::{Value as Json, json, value::RawValue};
 use surety_primitives::{certificate::Proven, sealed::Sealed, value::Value, vote::VoteKind};
 
 use super::NetworkError;
@@ -103,9 +103,9 @@ pub struct StepStatus {
     /// who executes
     #[serde(default)]
     pub executor: Option<Address>,
-    /// who validates
+    /// who validates; `None` while nobody is drawn
     #[serde(default)]
-    pub committee: Vec<Address>,
+    pub committee: Option<Vec<Address>>,
     /// hash of the result
     #[serde(default)]
     pub result: Option<B256>,
@@ -164,30 +164,35 @@ impl NodeApi {
         Ok(found.map(|bytes| Proven::from_rlp(&bytes)).transpose()?)
     }
 
-    /// The value with this hash, checked; `None` if the node has none.
+    /// The value with this hash, checked; `None` if the node has none, or has it only sealed.
     pub async fn value(&self, hash: B256) -> Result<Option<Value>, NetworkError> {
-        let Some(json) = self.0.request::<Option<Json>>("network_value", json!([hash])).await? else {
-            // Null is a value too, and every node has it.
-            return Ok((Value::Null.hash()? == hash).then_some(Value::Null));
-        };
-        let value: Value = json.to_string().parse()?;
+        let found: Option<Box<RawValue>> = self.0.request("network_value", json!([hash])).await?;
+        // Null is a value too, and every node has it.
+        let value = Value::from_json(found.as_deref().map_or("null", RawValue::get))?;
         let found = value.hash()?;
-        if found == hash {
-            Ok(Some(value))
-        } else {
-            Err(NetworkError::AnotherValue { found, expected: hash })
+        match &value {
+            _ if found == hash => Ok(Some(value)),
+            Value::Null => Ok(None),
+            Value::Object(fields) if fields.len() == 1 && fields.contains_key("sealed") => Ok(None),
+            _ => Err(NetworkError::AnotherValue { found, expected: hash }),
         }
     }
 
     /// Gives the node a value to keep and to pass on; its hash.
     pub async fn put_value(&self, value: &Value) -> Result<B256, NetworkError> {
         let expected = value.hash()?;
-        let json: Json = serde_json::from_str(&value.to_string()).map_err(|e| RpcError::Malformed {
-            endpoint: self.endpoint().to_owned(),
-            method: "network_putValue",
-            cause: e.to_string(),
-        })?;
-        let found = self.0.request("network_putValue", json!([json])).await?;
+        let found = self.0.request("network_putValue", json!([value])).await?;
+        if found == expected {
+            Ok(found)
+        } else {
+            Err(NetworkError::AnotherValue { found, expected })
+        }
+    }
+
+    /// Tells the node who may be drawn for a request: on-chain is only the hash ([`super::nodes_hash`]) of the list.
+    pub async fn put_nodes(&self, nodes: &[Address]) -> Result<B256, NetworkError> {
+        let expected = super::nodes_hash(nodes);
+        let found = self.0.request("network_putNodes", json!([nodes])).await?;
         if found == expected {
             Ok(found)
         } else {
