@@ -24,7 +24,7 @@ pub enum Command {
     Machine(commands::machine::Command),
     /// Start a development network: anvil, the contracts, the example service and its operators.
     Dev(commands::dev::Command),
-    /// Make, build, register and show services.
+    /// Make, check, build, register and show services.
     #[command(subcommand)]
     Service(commands::service::Command),
     /// Serve services and put up bonds.
@@ -35,6 +35,18 @@ pub enum Command {
     /// Take differing answers to the chain, and follow what comes of it.
     #[command(subcommand)]
     Dispute(commands::dispute::Command),
+    /// Look into the network: nodes, sets of members, certified events.
+    #[command(subcommand)]
+    Network(commands::network::Command),
+    /// Verify what a quorum has signed: the set's keys, power and quorum are read from the chain, nothing is believed.
+    #[command(subcommand)]
+    Certificate(commands::certificate::Command),
+    /// Connect events to tasks: create flows, follow their runs, pay for them.
+    #[command(subcommand)]
+    Flow(commands::flow::Command),
+    /// Ask for one task, and follow it.
+    #[command(subcommand)]
+    Task(commands::task::Command),
     /// Run a node: answer requests, keep the answers, play disputes.
     Node(commands::node::Command),
     /// Check this machine, the chain, the contracts, the operators and a node's configuration.

@@ -9,6 +9,7 @@ use alloy::{primitives::Address, signers::local::PrivateKeySigner};
 use clap::Args;
 use serde::{Deserialize, Serialize};
 use surety_chain::{Actions, Contracts, Deployment, Rpc, Sender, keys};
+use surety_client::{Limits, network::NodeApi};
 
 use crate::exit::Failure;
 
@@ -76,10 +77,7 @@ impl ChainArgs {
 
     /// Names of services kept beside the deployment file.
     pub fn services(&self) -> BTreeMap<String, KnownService> {
-        std::fs::read_to_string(services_file(&self.deployment))
-            .ok()
-            .and_then(|text| serde_json::from_str(&text).ok())
-            .unwrap_or_default()
+        known_services(&self.deployment)
     }
 
     /// A service by address or by name.
@@ -107,6 +105,34 @@ impl ChainArgs {
             )
         })
     }
+}
+
+/// A node's API for applications.
+#[derive(Debug, Clone, Args)]
+pub struct NodeArgs {
+    /// URL of a node's API for applications (`network.api` in its configuration).
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "SURETY_NODE",
+        default_value = "http://127.0.0.1:9620"
+    )]
+    pub node: String,
+}
+
+impl NodeArgs {
+    /// The API, not yet asked anything.
+    pub fn api(&self) -> Result<NodeApi, Failure> {
+        NodeApi::new(&self.node, Limits::default()).map_err(crate::commands::network::node_failure)
+    }
+}
+
+/// Names of services kept beside a deployment file; none if there is no such file.
+pub fn known_services(deployment: &Path) -> BTreeMap<String, KnownService> {
+    std::fs::read_to_string(services_file(deployment))
+        .ok()
+        .and_then(|text| serde_json::from_str(&text).ok())
+        .unwrap_or_default()
 }
 
 /// Where names of services are kept.

@@ -24,6 +24,8 @@ pub mod code {
     pub const EVIDENCE: u8 = 16;
     /// A program, file or deployment is not what it is said to be.
     pub const MISMATCH: u8 = 17;
+    /// A certificate, or a value of the network, does not verify.
+    pub const CERTIFICATE: u8 = 18;
 }
 
 /// The exit codes and their meaning, for the help and `docs/spec/cli.md`.
@@ -62,6 +64,10 @@ pub const TABLE: &[(u8, &str)] = &[
     (
         code::MISMATCH,
         "a program is not the registered one, or a check of `surety doctor` failed",
+    ),
+    (
+        code::CERTIFICATE,
+        "a certificate, or a value of the network, does not verify",
     ),
 ];
 

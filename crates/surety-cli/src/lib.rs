@@ -47,6 +47,10 @@ fn dispatch(command: cli::Command, ui: ui::Ui) -> Result<(), Failure> {
         C::Operator(command) => wait(commands::operator::run(command, ui)),
         C::Call(command) => wait(commands::call::run(command, ui)),
         C::Dispute(command) => wait(commands::dispute::run(command, ui)),
+        C::Network(command) => wait(commands::network::run(command, ui)),
+        C::Certificate(command) => wait(commands::certificate::run(command, ui)),
+        C::Flow(command) => wait(commands::flow::run(command, ui)),
+        C::Task(command) => wait(commands::task::run(command, ui)),
         C::Node(command) => wait(commands::node::run(command, ui)),
         C::Doctor(command) => wait(commands::doctor::run(command, ui)),
         C::Markdown => {

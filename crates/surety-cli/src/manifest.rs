@@ -1,4 +1,9 @@
-//! `service.toml`: what a service is.
+//! `service.toml`: what a service is. It has programs, or events and tasks for the network, or both.
+//!
+//! Everything that is wrong with it is told at once, each with line, column and path: the programs' part is read here,
+//! the network's by [`surety_protocol::manifest`].
+
+mod reader;
 
 use std::path::{Path, PathBuf};
 
@@ -6,56 +11,50 @@ use alloy::{
     json_abi::Function,
     primitives::{Address, B256, Bytes, U256, keccak256},
 };
-use serde::Deserialize;
 use surety_machine::Program;
+use surety_protocol::manifest::{Network, Problems};
 
 use crate::{
     abi,
     commands::machine,
     exit::{Failure, code},
-    values::amount,
 };
 
 /// Name of the file.
 pub const FILE: &str = "service.toml";
 /// Longest manifest, bytes.
-const MAX_MANIFEST: usize = 1 << 20;
+const MAX_MANIFEST: u64 = surety_protocol::manifest::MAX_MANIFEST as u64;
 
 /// The file's content.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Manifest {
     /// a short name
     pub name: String,
-    /// smallest bond, in tokens
-    pub min_bond: String,
-    /// step budget of a request made on-chain
+    /// smallest bond, in wei; 32 tokens if a service without programs does not say
+    pub min_bond: U256,
+    /// step budget of a request made on-chain; 0 without programs
     pub max_budget: u64,
     /// an `IVerdict` contract
-    #[serde(default)]
     pub verdict: Address,
     /// how programs are built
-    #[serde(default)]
     pub build: Build,
     /// the service's contract
-    #[serde(default)]
     pub contract: Contract,
     /// its programs
-    #[serde(rename = "program")]
     pub programs: Vec<ProgramEntry>,
+    /// its events and tasks
+    pub network: Network,
 }
 
 /// How programs are built.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Build {
     /// a shell command
     pub command: Option<String>,
 }
 
 /// The service's contract.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Contract {
     /// compiled contract, as forge writes it
     pub artifact: Option<PathBuf>,
@@ -64,8 +63,7 @@ pub struct Contract {
 }
 
 /// One program.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ProgramEntry {
     /// the ELF file
     pub elf: PathBuf,
@@ -82,48 +80,69 @@ pub struct Loaded {
     pub hash: B256,
     /// where it is
     pub dir: PathBuf,
-    /// smallest bond, in wei
-    pub min_bond: U256,
     /// program hash, ELF and methods of each program
     pub programs: Vec<(B256, PathBuf, Vec<Function>)>,
 }
 
-fn fail(path: &Path, cause: impl std::fmt::Display) -> Failure {
-    Failure::new(
-        format!("{}: {cause}", path.display()),
-        "correct it; `surety service init` writes an example",
-    )
+/// What reading a manifest gives.
+#[derive(Debug)]
+pub enum Outcome {
+    /// it is good
+    Good(Box<Manifest>),
+    /// all that is wrong with it
+    Bad(Problems),
+}
+
+/// Reads the text of a directory's manifest, or of a file named; with its path.
+pub fn text(path: &Path) -> Result<(PathBuf, String), Failure> {
+    let path = if path.is_dir() {
+        path.join(FILE)
+    } else {
+        path.to_owned()
+    };
+    let next = "run it in a service's directory, or name it with --dir; `surety service init NAME` makes one";
+    let cannot = |e: &dyn std::fmt::Display| Failure::new(format!("{} cannot be read: {e}", path.display()), next);
+    let length = std::fs::metadata(&path).map_err(|e| cannot(&e))?.len();
+    if length > MAX_MANIFEST {
+        return Err(Failure::new(
+            format!("{} has {length} bytes, at most {MAX_MANIFEST} expected", path.display()),
+            "put large data elsewhere: a manifest says what a service is",
+        ));
+    }
+    let text = std::fs::read_to_string(&path).map_err(|e| cannot(&e))?;
+    Ok((path, text))
+}
+
+/// Reads a manifest's text as a whole; its programs are not looked at.
+pub fn parse(text: &str) -> Outcome {
+    match reader::manifest(text) {
+        Ok(manifest) => Outcome::Good(Box::new(manifest)),
+        Err(problems) => Outcome::Bad(problems),
+    }
+}
+
+/// All that is wrong, with the file's name before each.
+pub fn listed(path: &Path, problems: &Problems) -> Vec<String> {
+    let path = path.display();
+    problems.0.iter().map(|problem| format!("{path}:{problem}")).collect()
 }
 
 /// Reads the manifest of a directory; its programs are not looked at.
 pub fn read(dir: &Path) -> Result<(Manifest, B256), Failure> {
-    let path = dir.join(FILE);
-    let text = std::fs::read_to_string(&path).map_err(|e| {
-        Failure::new(
-            format!("{} cannot be read: {e}", path.display()),
-            "run it in a service's directory, or name it with --dir; `surety service init NAME` makes one",
-        )
-    })?;
-    if text.len() > MAX_MANIFEST {
-        return Err(fail(
-            &path,
-            format!("has {} bytes, at most {MAX_MANIFEST} expected", text.len()),
-        ));
+    let (path, text) = text(&dir.join(FILE))?;
+    match parse(&text) {
+        Outcome::Good(manifest) => Ok((*manifest, keccak256(&text))),
+        Outcome::Bad(problems) => Err(Failure::new(
+            listed(&path, &problems).join("\n"),
+            "correct it; `surety service validate` checks it, `surety service init` writes an example",
+        )),
     }
-    let manifest: Manifest = toml::from_str(&text).map_err(|e| fail(&path, e))?;
-    if manifest.programs.is_empty() {
-        return Err(fail(&path, "has no [[program]]"));
-    }
-    Ok((manifest, keccak256(&text)))
 }
 
 /// Reads the manifest of a directory and loads its programs.
 pub fn load(dir: &Path) -> Result<Loaded, Failure> {
-    let path = dir.join(FILE);
     let (manifest, hash) = read(dir)?;
-    let min_bond = amount(&manifest.min_bond).map_err(|e| fail(&path, format!("min_bond: {e}")))?;
     let mut programs = Vec::new();
-    let mut seen = Vec::new();
     for entry in &manifest.programs {
         let elf = dir.join(&entry.elf);
         if !elf.is_file() {
@@ -137,10 +156,6 @@ pub fn load(dir: &Path) -> Result<Loaded, Failure> {
         for signature in &entry.methods {
             let method = abi::method(signature)?;
             check_declared(&program, &method, &elf)?;
-            if seen.contains(&method.selector()) {
-                return Err(fail(&path, format!("method {} is there twice", method.signature())));
-            }
-            seen.push(method.selector());
             methods.push(method);
         }
         programs.push((program.hash().into(), elf, methods));
@@ -149,7 +164,6 @@ pub fn load(dir: &Path) -> Result<Loaded, Failure> {
         manifest,
         hash,
         dir: dir.to_owned(),
-        min_bond,
         programs,
     })
 }

@@ -36,6 +36,15 @@ impl Ui {
         }
     }
 
+    /// One of many results that come over time: with `--json` one document a line.
+    pub fn line(&self, text: &str, value: &Value) {
+        if self.json {
+            out(&value.to_string());
+        } else {
+            out(text);
+        }
+    }
+
     /// Something worth knowing that is not the result.
     pub fn note(&self, text: &str) {
         err(text);

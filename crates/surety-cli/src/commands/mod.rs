@@ -1,10 +1,14 @@
 //! One module a noun.
 
 pub mod call;
+pub mod certificate;
 pub mod dev;
 pub mod dispute;
 pub mod doctor;
+pub mod flow;
 pub mod machine;
+pub mod network;
 pub mod node;
 pub mod operator;
 pub mod service;
+pub mod task;

@@ -1,20 +1,23 @@
-//! `surety service`: make, build, register and show services.
+//! `surety service`: make, check, build, register and show services.
 
 use std::{
     path::{Path, PathBuf},
     process::Stdio,
 };
 
-use alloy::primitives::{Address, B256};
+use alloy::primitives::{Address, B256, U256};
 use clap::{Args, Subcommand};
 use serde_json::json;
 use surety_chain::{Contracts, ServiceRegistration, bindings::IService, deploy};
+use surety_client::network;
+use surety_protocol::manifest::Fields;
 
 use crate::{
     abi,
+    commands::network::network_failure,
     context::{ChainArgs, KeyArgs, KnownService, services_file},
     exit::{Failure, code},
-    manifest::{self, FILE},
+    manifest::{self, FILE, Outcome},
     ui::Ui,
     values::show_amount,
 };
@@ -32,11 +35,19 @@ const TEMPLATE: &[(&str, &str)] = &[
     ("surety/surety.ld", include_str!("../../../surety-guest/surety.ld")),
 ];
 
-/// Make, build, register and show services.
+/// What `init --network` writes.
+const NETWORK_TEMPLATE: &[(&str, &str)] = &[
+    (FILE, include_str!("../template/network/service.toml")),
+    ("flow.toml", include_str!("../template/network/flow.toml")),
+];
+
+/// Make, check, build, register and show services.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Make a directory with a service to begin with: manifest, program, contract.
     Init(Init),
+    /// Check a manifest as a whole: all that is wrong with it, each with file, line and column.
+    Validate(Validate),
     /// Build the programs and print their hashes.
     Build(Build),
     /// Deploy the service's contract (if needed) and register the service.
@@ -53,6 +64,17 @@ pub struct Init {
     /// The directory to make; the name if not given.
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
+    /// A service of the network, with an event, a task and a flow, instead of one with a program.
+    #[arg(long)]
+    network: bool,
+}
+
+/// Arguments of `surety service validate`.
+#[derive(Debug, Args)]
+pub struct Validate {
+    /// The service's directory, or its manifest.
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    dir: PathBuf,
 }
 
 /// Arguments of `surety service build`.
@@ -94,6 +116,7 @@ pub struct Show {
 pub async fn run(command: Command, ui: Ui) -> Result<(), Failure> {
     match command {
         Command::Init(args) => init(&args, ui),
+        Command::Validate(args) => validate(&args, ui),
         Command::Build(args) => build(&args, ui).await,
         Command::Register(args) => register(args, ui).await,
         Command::Show(args) => show(args, ui).await,
@@ -129,7 +152,8 @@ fn init(args: &Init, ui: Ui) -> Result<(), Failure> {
     } else {
         contract
     };
-    for (name, text) in TEMPLATE {
+    let template = if args.network { NETWORK_TEMPLATE } else { TEMPLATE };
+    for (name, text) in template {
         let path = dir.join(name);
         let text = if name.starts_with("surety/") {
             (*text).to_owned()
@@ -140,10 +164,114 @@ fn init(args: &Init, ui: Ui) -> Result<(), Failure> {
     }
     ui.result(
         &format!("{}", dir.display()),
-        &json!({"dir": dir, "files": TEMPLATE.iter().map(|(n, _)| n).collect::<Vec<_>>()}),
+        &json!({"dir": dir, "files": template.iter().map(|(n, _)| n).collect::<Vec<_>>()}),
     );
-    ui.note(&format!("next: cd {} && surety service build", dir.display()));
+    let next = if args.network { "validate" } else { "build" };
+    ui.note(&format!("next: cd {} && surety service {next}", dir.display()));
     Ok(())
+}
+
+/// The manifest as people read it is the result; what is wrong with it too, with exit code 1.
+fn validate(args: &Validate, ui: Ui) -> Result<(), Failure> {
+    let (path, text) = manifest::text(&args.dir)?;
+    let found = match manifest::parse(&text) {
+        Outcome::Good(found) => found,
+        Outcome::Bad(problems) => {
+            let count = problems.0.len();
+            let listed_json: Vec<_> = problems
+                .0
+                .iter()
+                .map(|p| json!({"line": p.line, "column": p.column, "path": p.path, "message": p.message}))
+                .collect();
+            ui.result(
+                &manifest::listed(&path, &problems).join("\n"),
+                &json!({"valid": false, "file": path, "problems": listed_json}),
+            );
+            let what = if count == 1 { "problem" } else { "problems" };
+            return Err(Failure::new(
+                format!("{} has {count} {what}", path.display()),
+                "correct them; `surety service init --network` and docs/guides/network.md show a good manifest",
+            ));
+        }
+    };
+    let hash = alloy::primitives::keccak256(&text);
+    let network = &found.network;
+    let mut lines = vec![
+        format!("{} is a good manifest", path.display()),
+        format!("name        {}", found.name),
+        format!("hash        {hash}"),
+        format!("min bond    {}", show_amount(found.min_bond)),
+    ];
+    let dir = path.parent().unwrap_or(Path::new("."));
+    for program in &found.programs {
+        let elf = dir.join(&program.elf);
+        let built = if elf.is_file() { "" } else { "  (not built)" };
+        lines.push(format!(
+            "program     {}{built}  {}",
+            program.elf.display(),
+            program.methods.join(", ")
+        ));
+    }
+    if !network.is_empty() {
+        lines.push(format!("quorum      {}", percent(network.quorum)));
+    }
+    for (name, event) in &network.events {
+        let id: Vec<_> = event.id.iter().map(ToString::to_string).collect();
+        lines.push(format!(
+            "event       {name}({})  id {}  window {} s",
+            fields(&event.data),
+            id.join(", "),
+            event.window
+        ));
+    }
+    for (name, task) in &network.tasks {
+        lines.push(format!(
+            "task        {name}({}) -> ({})  verification {}  validators {}  window {} s  price {}",
+            fields(&task.inputs),
+            fields(&task.outputs),
+            task.verification,
+            task.validators,
+            task.window,
+            price(&task.price)
+        ));
+    }
+    ui.result(
+        &lines.join("\n"),
+        &json!({"valid": true, "file": path, "name": found.name, "hash": hash, "min_bond": found.min_bond.to_string(),
+            "max_budget": found.max_budget, "quorum": network.quorum, "problems": [],
+            "programs": found.programs.iter().map(|p| json!({"elf": p.elf, "methods": p.methods})).collect::<Vec<_>>(),
+            "events": network.events.iter().map(|(name, e)| json!({"name": name, "data": e.data.keys().collect::<Vec<_>>(),
+                "id": e.id.iter().map(ToString::to_string).collect::<Vec<_>>(), "window": e.window})).collect::<Vec<_>>(),
+            "tasks": network.tasks.iter().map(|(name, t)| json!({"name": name,
+                "inputs": t.inputs.keys().collect::<Vec<_>>(), "outputs": t.outputs.keys().collect::<Vec<_>>(),
+                "verification": t.verification.to_string(), "validators": t.validators, "window": t.window,
+                "price": {"per_call": t.price.per_call.to_string(), "per_second": t.price.per_second.to_string(),
+                    "per_kilobyte": t.price.per_kilobyte.to_string()}})).collect::<Vec<_>>()}),
+    );
+    Ok(())
+}
+
+fn fields(fields: &Fields) -> String {
+    let field = |(name, typed): (&String, &surety_protocol::manifest::Type)| {
+        let optional = if typed.optional { "?" } else { "" };
+        format!("{name}{optional}: {typed}")
+    };
+    fields.iter().map(field).collect::<Vec<_>>().join(", ")
+}
+
+fn price(price: &surety_protocol::manifest::Price) -> String {
+    let show = |wei: u128| show_amount(U256::from(wei));
+    format!(
+        "{} + {}/s + {}/kB",
+        show(price.per_call),
+        show(price.per_second),
+        show(price.per_kilobyte)
+    )
+}
+
+/// Basis points as people read them.
+fn percent(points: u16) -> String {
+    format!("{}.{:02} %", points / 100, points % 100)
 }
 
 fn write(path: &Path, text: &str) -> Result<(), Failure> {
@@ -246,7 +374,7 @@ async fn register(args: Register, ui: Ui) -> Result<(), Failure> {
                 service,
                 manifest: loaded.hash,
                 methods,
-                min_bond: loaded.min_bond,
+                min_bond: loaded.manifest.min_bond,
                 max_budget: loaded.manifest.max_budget,
                 verdict: loaded.manifest.verdict,
             };
@@ -271,6 +399,11 @@ async fn register(args: Register, ui: Ui) -> Result<(), Failure> {
             }
         }
     }
+    transactions.extend(
+        network::set_terms(&actions, &contracts, service, &loaded.manifest.network)
+            .await
+            .map_err(network_failure)?,
+    );
     remember(&args.chain, &loaded, service, ui);
     let chain_id = surety_primitives::service_chain_id(contracts.deployment().chain_id, service);
     ui.result(

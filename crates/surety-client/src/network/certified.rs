@@ -73,11 +73,7 @@ pub async fn check_event(
     service: Address,
     key: B256,
 ) -> Result<Checked, NetworkError> {
-    let found = (
-        proven.certificate.ballot.service,
-        proven.vote.kind,
-        proven.vote.subject,
-    );
+    let found = (proven.certificate.ballot.service, proven.vote.kind, proven.vote.subject);
     let expected = (service, VoteKind::Event, key);
     if found != expected {
         let show = |(service, kind, subject): (Address, VoteKind, B256)| format!("{kind:?} {subject} of {service}");

@@ -218,9 +218,8 @@ impl Reader<'_> {
             DeValue::String(text) => return Value::String(text.to_string()),
             DeValue::Boolean(it) => return Value::Boolean(*it),
             DeValue::Array(list) => {
-                let element = |(index, value): (usize, &Spanned<DeValue<'_>>)| {
-                    self.value(value, &format!("{path}[{index}]"))
-                };
+                let element =
+                    |(index, value): (usize, &Spanned<DeValue<'_>>)| self.value(value, &format!("{path}[{index}]"));
                 return Value::List(list.iter().enumerate().map(element).collect());
             }
             DeValue::Table(table) => {
@@ -305,7 +304,11 @@ fn locate(document: &DeTable<'_>, error: &FlowError) -> (Range<usize>, String) {
                 _ => None,
             },
         };
-        let dot = if path.is_empty() || name.starts_with('[') { "" } else { "." };
+        let dot = if path.is_empty() || name.starts_with('[') {
+            ""
+        } else {
+            "."
+        };
         path = format!("{path}{dot}{name}");
         match next {
             Some(found) => {
