@@ -1,6 +1,7 @@
 //! A whole connector: emits one event, and does a task that leaves a file. The folder stands for whatever technology a
 //! connector connects. `cargo run -p surety-connector --example greeter -- http://127.0.0.1:50051 node.token FOLDER`
 //! (try it with the example `trial`).
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "an example prints")]
 
 use std::{path::PathBuf, process::ExitCode};
 

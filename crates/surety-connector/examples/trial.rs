@@ -3,6 +3,7 @@
 //! It prints what connectors say, and reads what they shall do, a line each:
 //! `execute TASK INPUTS` or `validate TASK INPUTS OUTPUT`, the last ones as JSON without spaces between them; a word
 //! before them (`7 execute …`) gives the task's number, so that it can be assigned again.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "an example prints")]
 
 use std::{error::Error, io::BufRead, net::Ipv4Addr, path::Path, time::Duration};
 
