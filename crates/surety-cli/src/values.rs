@@ -2,7 +2,7 @@
 
 use std::{io::Read, path::PathBuf};
 
-use alloy::primitives::{Bytes, U256, utils::parse_units};
+use alloy::primitives::{Bytes, U256};
 
 use crate::exit::Failure;
 
@@ -99,9 +99,8 @@ pub fn amount(text: &str) -> Result<U256, String> {
     if !text.starts_with(|c: char| c.is_ascii_digit()) {
         return Err("expected an amount such as 32.5, or 123wei".to_owned());
     }
-    parse_units(text, 18)
-        .map(|units| units.get_absolute())
-        .map_err(|e| format!("expected an amount such as 32.5, or 123wei ({e})"))
+    surety_client::network::parse_amount(text)
+        .ok_or_else(|| "expected an amount such as 32.5 with at most 18 decimals, or 123wei".to_owned())
 }
 
 /// An amount as people read it.
@@ -150,6 +149,8 @@ mod tests {
         assert_eq!(amount("1.5"), Ok(U256::from(1_500_000_000_000_000_000_u64)));
         assert_eq!(amount("7wei"), Ok(U256::from(7)));
         assert!(amount("-1").is_err() && amount("x").is_err() && amount("").is_err());
+        // Nothing is cut off in silence.
+        assert!(amount("0.1234567890123456789").is_err() && amount("1e3").is_err());
         assert_eq!(show_amount(U256::from(1_500_000_000_000_000_000_u64)), "1.5");
         assert_eq!(show_amount(U256::ZERO), "0");
     }

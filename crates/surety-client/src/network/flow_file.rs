@@ -114,6 +114,10 @@ pub fn parse_amount(text: &str) -> Option<U256> {
     if !text.starts_with(|c: char| c.is_ascii_digit()) || !text.chars().all(|c| c.is_ascii_digit() || c == '.') {
         return None;
     }
+    // More decimals than a wei has would be cut off in silence.
+    if text.split_once('.').is_some_and(|(_, fraction)| fraction.len() > 18) {
+        return None;
+    }
     parse_units(text, 18).ok().map(|units| units.get_absolute())
 }
 
