@@ -43,7 +43,10 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
 /// Every generated file, by its path from the root.
 fn generate() -> Result<BTreeMap<PathBuf, Vec<u8>>> {
     let mut compiler = protox::Compiler::new([repo::root().join("crates/surety-connector/proto")])?;
-    compiler.include_imports(true).include_source_info(true).open_file(PROTO)?;
+    compiler
+        .include_imports(true)
+        .include_source_info(true)
+        .open_file(PROTO)?;
     let with_comments = compiler.file_descriptor_set();
     compiler.include_source_info(false);
     let descriptor = compiler.encode_file_descriptor_set();
