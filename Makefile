@@ -36,13 +36,17 @@ deps: ## Install what the tests need and this machine lacks (Debian, crates.io, 
 deps-demo: ## Install what the demo needs and this machine lacks
 	@scripts/install-deps demo
 
-.PHONY: test demo
+.PHONY: test demo demo-flow
 test: deps ## Run every test: Rust, contracts, end to end
 	@scripts/run-stages $(STAGES)
 demo: deps-demo ## Three providers, one lies, the chain finds out; figures in target/demo.json
 	@echo "demo: building (some minutes on a fresh machine)"
 	@$(CARGO) build --locked --package surety-cli --package surety-testing --bins
 	@$(DEMO)
+demo-flow: deps ## A payment becomes an event, a task, a row in PostgreSQL; a liar pays; figures in target/demo-flow.json
+	@echo "demo-flow: building (some minutes on a fresh machine)"
+	@$(CARGO) build --locked --package surety-cli --package surety-connectors --package surety-testing --bins
+	@$(CARGO) run --locked --quiet --package surety-testing --bin demo-flow
 
 ##
 .PHONY: fmt fmt-check lint tidy licences

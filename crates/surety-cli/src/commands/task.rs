@@ -10,7 +10,7 @@ use surety_chain::{
     bindings::{ITasks, Step},
 };
 use surety_client::network::{self, Draw, NodeApi, PrivateInputs, RunRecord};
-use surety_primitives::{selection, value::Value};
+use surety_primitives::{keys::encryption_secret, sealed::SecretKey, selection, value::Value};
 use surety_protocol::manifest::{DEFAULT_VALIDATORS, DEFAULT_WINDOW, Network};
 
 use super::flow::{run_json, run_lines};
@@ -209,8 +209,11 @@ async fn request(args: Request, ui: Ui) -> Result<(), Failure> {
         ));
     }
     let api = args.node.api()?;
+    // The account's own secret, so that nothing besides the keystore is needed to read the output.
+    let secret = encryption_secret(&args.key.open()?.to_bytes().0);
     let private = if args.private {
-        Some(PrivateInputs::new(value.clone(), &mut rand::rng()).map_err(network_failure)?)
+        let reply = secret.public_key();
+        Some(PrivateInputs::new(value.clone(), account, reply, &mut rand::rng()).map_err(network_failure)?)
     } else {
         None
     };
@@ -243,12 +246,11 @@ async fn request(args: Request, ui: Ui) -> Result<(), Failure> {
         block: sent.block,
         draw: None,
         private,
-        sealed_for: None,
     };
     if asked.private.is_some() || !args.no_wait {
         asked.drawn(ui).await?;
     }
-    asked.hand_over(0).await?;
+    asked.hand_over().await?;
     let mut value = json!({"run": run, "service": service, "task": args.task, "inputs": hash,
         "validators": validators, "window": window, "most": most.to_string(), "block": sent.block,
         "transaction": sent.hash, "private": args.private});
@@ -262,7 +264,8 @@ async fn request(args: Request, ui: Ui) -> Result<(), Failure> {
         return Ok(());
     }
     let done = asked.wait(ui).await?;
-    let found = outputs(&asked.contracts, Some(&asked.api), &done).await?;
+    let reader = args.private.then_some((account, &secret));
+    let found = outputs(&asked.contracts, Some(&asked.api), &done, reader).await?;
     let output = found.first();
     if let Some(object) = value.as_object_mut() {
         object.extend(run_json(&done).as_object().cloned().unwrap_or_default());
@@ -295,8 +298,6 @@ struct Asked {
     block: u64,
     draw: Option<Draw>,
     private: Option<PrivateInputs>,
-    /// the last attempt whose executor can read the inputs
-    sealed_for: Option<u8>,
 }
 
 impl Asked {
@@ -325,16 +326,13 @@ impl Asked {
         }
     }
 
-    /// Private inputs go to the executor of this attempt and the committee, and to nobody else.
-    async fn hand_over(&mut self, attempt: u8) -> Result<(), Failure> {
+    /// Private inputs go to those who are drawn, and to nobody else.
+    async fn hand_over(&mut self) -> Result<(), Failure> {
         let (Some(private), Some(draw)) = (&self.private, &self.draw) else {
             return Ok(());
         };
-        if self.sealed_for.is_some_and(|last| last >= attempt) || draw.executor(attempt).is_none() {
-            return Ok(());
-        }
         let sealing = private
-            .seal(&self.contracts, draw, attempt, &mut rand::rng())
+            .seal(&self.contracts, draw, &mut rand::rng())
             .await
             .map_err(network_failure)?;
         let taken = self
@@ -351,7 +349,6 @@ impl Asked {
                 ),
             ));
         }
-        self.sealed_for = Some(attempt);
         Ok(())
     }
 
@@ -392,8 +389,6 @@ impl Asked {
             let attempt = u8::try_from(attempt)
                 .unwrap_or(u8::MAX)
                 .min(selection::ATTEMPTS.saturating_sub(1));
-            // Whoever replaces a missing executor must be able to read the inputs too.
-            self.hand_over(attempt).await?;
             let executor = self
                 .draw
                 .as_ref()
@@ -416,17 +411,24 @@ struct Output {
     value: Option<Json>,
 }
 
-async fn outputs(contracts: &Contracts, api: Option<&NodeApi>, run: &RunRecord) -> Result<Vec<Output>, Failure> {
+async fn outputs(
+    contracts: &Contracts,
+    api: Option<&NodeApi>,
+    run: &RunRecord,
+    reader: Option<(Address, &SecretKey)>,
+) -> Result<Vec<Output>, Failure> {
     let mut found = Vec::new();
     for settled in &run.settled {
         let result = network::output(contracts, run.run, settled)
             .await
             .map_err(network_failure)?;
         let Some(result) = result else { continue };
-        let value = match api {
-            Some(api) => api.value(result.output).await.map_err(network_failure)?,
-            None => None,
+        let value = match (api, reader) {
+            (Some(api), Some((account, secret))) => api.private_value(result.output, account, secret).await,
+            (Some(api), None) => api.value(result.output).await,
+            (None, _) => Ok(None),
         };
+        let value = value.map_err(network_failure)?;
         found.push(Output {
             step: settled.step,
             hash: result.output,
@@ -460,7 +462,7 @@ async fn show(args: Show, ui: Ui) -> Result<(), Failure> {
         Some(node) => Some(NodeArgs { node: node.clone() }.api()?),
         None => None,
     };
-    let outputs = outputs(&contracts, api.as_ref(), &run).await?;
+    let outputs = outputs(&contracts, api.as_ref(), &run, None).await?;
     let told = match &api {
         Some(api) => api.run(args.run).await.map_err(node_failure)?,
         None => None,

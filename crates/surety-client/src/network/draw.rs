@@ -34,15 +34,11 @@ impl Draw {
         committee.iter().filter_map(|index| self.operator(*index)).collect()
     }
 
-    /// Whom a private payload is sealed for in this attempt: its executor and the committee, with the keys that are
-    /// registered now.
-    pub async fn recipients(
-        &self,
-        contracts: &Contracts,
-        attempt: u8,
-    ) -> Result<Vec<(Address, PublicKey)>, NetworkError> {
+    /// Whom a private payload is sealed for: all who are drawn (executor, committee, and those who would replace a
+    /// missing executor), with the keys that are registered now.
+    pub async fn recipients(&self, contracts: &Contracts) -> Result<Vec<(Address, PublicKey)>, NetworkError> {
         let mut recipients = Vec::new();
-        for operator in self.executor(attempt).into_iter().chain(self.committee()) {
+        for operator in self.roles.ranked().iter().filter_map(|index| self.operator(*index)) {
             let keys = contracts.network_keys(operator).await?;
             if keys.encryption.is_zero() {
                 return Err(NetworkError::NoEncryptionKey(operator));

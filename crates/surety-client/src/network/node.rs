@@ -4,7 +4,7 @@
 use alloy::primitives::{Address, B256, Bytes, U256};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json, value::RawValue};
-use surety_primitives::{certificate::Proven, sealed::Sealed, value::Value, vote::VoteKind};
+use surety_primitives::{certificate::Proven, sealed::{Sealed, SealedError, SecretKey}, value::Value, vote::VoteKind};
 
 use super::NetworkError;
 use crate::{Limits, ProviderRpc, RpcError};
@@ -175,6 +175,28 @@ impl NodeApi {
             Value::Null => Ok(None),
             Value::Object(fields) if fields.len() == 1 && fields.contains_key("sealed") => Ok(None),
             _ => Err(NetworkError::AnotherValue { found, expected: hash }),
+        }
+    }
+
+    /// The value that is sealed under this hash for `account`, opened with its secret and checked; `None` if the node has
+    /// none, or has it for others.
+    pub async fn private_value(
+        &self,
+        hash: B256,
+        account: Address,
+        secret: &SecretKey,
+    ) -> Result<Option<Value>, NetworkError> {
+        let found: Option<Box<RawValue>> = self.0.request("network_value", json!([hash])).await?;
+        let text = found.as_deref().map_or("null", RawValue::get);
+        let value = Value::from_json(text)?;
+        let Some(sealed) = value.field("sealed").and_then(Value::as_str) else {
+            return Ok(None);
+        };
+        let bytes: Bytes = sealed.parse().unwrap_or_default();
+        match Sealed::from_rlp(&bytes)?.open(account, secret, hash) {
+            Ok(opened) => Ok(Some(opened.value)),
+            Err(SealedError::NotARecipient { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
         }
     }
 

@@ -7,7 +7,7 @@ use alloy::{
 use rand::{CryptoRng, Rng};
 use surety_chain::{Contracts, bindings::Price};
 use surety_primitives::{
-    sealed::{Sealed, Sealing},
+    sealed::{PublicKey, Sealed, Sealing},
     value::Value,
 };
 
@@ -36,6 +36,7 @@ pub fn price_for(price: &Price, window: u32, input_bytes: usize) -> U256 {
 }
 
 /// Inputs that only those who are drawn may read. On-chain is their hash with a salt, so that they cannot be guessed.
+/// With them goes the key that the output is sealed for.
 pub struct PrivateInputs {
     value: Value,
     salt: B256,
@@ -43,8 +44,19 @@ pub struct PrivateInputs {
 }
 
 impl PrivateInputs {
-    /// With a random salt.
-    pub fn new(value: Value, rng: &mut (impl Rng + CryptoRng)) -> Result<Self, NetworkError> {
+    /// With a random salt. The output will be sealed for `account`, with its key `reply`
+    /// (`surety_primitives::keys::encryption_secret` of the account's secret).
+    pub fn new(
+        inputs: Value,
+        account: Address,
+        reply: PublicKey,
+        rng: &mut (impl Rng + CryptoRng),
+    ) -> Result<Self, NetworkError> {
+        let value = Value::object([
+            ("inputs", inputs),
+            ("account", Value::String(format!("{account:#x}"))),
+            ("reply", Value::String(format!("{:#x}", reply.to_word()))),
+        ]);
         let salt = B256::from(rng.random::<[u8; 32]>());
         let hash = value.salted_hash(&salt)?;
         Ok(Self { value, salt, hash })
@@ -60,15 +72,14 @@ impl PrivateInputs {
         self.salt
     }
 
-    /// Seals them for exactly the executor of this attempt and the committee.
+    /// Seals them for exactly those who are drawn: executor, committee, and the executors that would replace it.
     pub async fn seal(
         &self,
         contracts: &Contracts,
         draw: &Draw,
-        attempt: u8,
         rng: &mut (impl Rng + CryptoRng),
     ) -> Result<Sealing, NetworkError> {
-        let recipients = draw.recipients(contracts, attempt).await?;
+        let recipients = draw.recipients(contracts).await?;
         let seed = rng.random::<[u8; 32]>();
         Ok(Sealed::seal_salted(
             &seed,

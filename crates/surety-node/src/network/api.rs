@@ -2,7 +2,7 @@
 //! checked by who asks (P10): certificates against the set on the chain, values against their hash, runs against the
 //! chain's logs.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use alloy::primitives::{Address, B256, Bytes, U256, keccak256};
 use jsonrpsee::{
@@ -14,7 +14,7 @@ use serde_json::Value as Json;
 use surety_primitives::{sealed::Sealed, value::Value, vote::VoteKind};
 use tokio::sync::{mpsc, oneshot};
 
-use super::{driver::Command, store::NetworkStore};
+use super::{driver::Command, exchange::Ask, store::NetworkStore};
 
 /// Longest request, bytes: a payload in hex with what is around it.
 const MAX_REQUEST: u32 = 4 << 20;
@@ -22,6 +22,8 @@ const MAX_REQUEST: u32 = 4 << 20;
 const MAX_ANSWER: u32 = 16 << 20;
 /// Lines of a log in one answer.
 const MAX_LINES: usize = 1_000;
+/// Deadline of a peer that is asked on behalf of a caller.
+const ASK: Duration = Duration::from_secs(2);
 /// Named nodes of a request, at most: a set has no more.
 const MAX_NODES: usize = 128;
 
@@ -41,6 +43,7 @@ pub(crate) enum Question {
 pub(crate) struct Api {
     pub(crate) store: NetworkStore,
     pub(crate) commands: mpsc::Sender<Command>,
+    pub(crate) peers: surety_p2p::Handle,
 }
 
 /// A running API.
@@ -102,17 +105,20 @@ impl Api {
         Ok(self.store.certified(service, kind, subject).map_err(failed)?.map(Bytes::from))
     }
 
-    fn value(&self, hash: B256) -> Result<Json, ErrorObjectOwned> {
-        let Some(bytes) = self.store.value(hash).map_err(failed)? else {
-            return Ok(Json::Null);
-        };
-        if keccak256(&bytes) == hash
-            && let Ok(value) = Value::decode(&bytes)
-        {
-            return serde_json::to_value(&value).map_err(failed);
+    /// A payload of this node, or of a peer that has it.
+    async fn value(&self, hash: B256) -> Result<Json, ErrorObjectOwned> {
+        let store = self.store.clone();
+        let own = tokio::task::spawn_blocking(move || store.value(hash)).await.map_err(failed)?;
+        if let Some(found) = own.map_err(failed)?.as_deref().and_then(|bytes| shown(hash, bytes)) {
+            return Ok(found);
         }
-        // Sealed: for who can open it.
-        Ok(serde_json::json!({"sealed": Bytes::from(bytes)}))
+        for operator in self.peers.operators() {
+            let asked = self.peers.ask(operator, Ask::Value(hash).encode(), ASK).await;
+            if let Some(found) = asked.ok().as_deref().and_then(|bytes| shown(hash, bytes)) {
+                return Ok(found);
+            }
+        }
+        Ok(Json::Null)
     }
 
     fn put_value(&self, text: &str) -> Result<B256, ErrorObjectOwned> {
@@ -151,6 +157,16 @@ impl Api {
     }
 }
 
+/// The value with that hash; or what is sealed under it, which only its recipients can check.
+fn shown(hash: B256, bytes: &[u8]) -> Option<Json> {
+    if keccak256(bytes) == hash {
+        let value = Value::decode(bytes).ok()?;
+        return serde_json::to_value(&value).ok();
+    }
+    Sealed::from_rlp(bytes).ok()?;
+    Some(serde_json::json!({"sealed": Bytes::copy_from_slice(bytes)}))
+}
+
 fn methods(api: Api) -> Result<RpcModule<Api>, jsonrpsee::server::RegisterMethodError> {
     let mut module = RpcModule::new(api);
     module.register_async_method("network_status", |_, api, _| async move { api.ask(Question::Status).await })?;
@@ -170,9 +186,9 @@ fn methods(api: Api) -> Result<RpcModule<Api>, jsonrpsee::server::RegisterMethod
         let (service, kind, subject) = (params.next()?, params.next()?, params.next()?);
         api.certified(service, kind, subject)
     })?;
-    module.register_blocking_method("network_value", |params, api, _| {
+    module.register_async_method("network_value", |params, api, _| async move {
         let hash: B256 = params.sequence().next()?;
-        api.value(hash)
+        api.value(hash).await
     })?;
     module.register_blocking_method("network_putValue", |params, api, _| {
         let value: Box<serde_json::value::RawValue> = params.sequence().next()?;

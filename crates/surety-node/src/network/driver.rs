@@ -552,13 +552,14 @@ impl Driver {
         let mut operators: Vec<Address> = self.ledger.operators(service);
         operators.retain(|operator| *operator != self.me);
         let (peers, completions) = (self.peers.clone(), self.completions.clone());
+        let (me, secret) = (self.me, self.encryption.clone());
         let max_value = surety_primitives::value::MAX_VALUE_BYTES;
         tokio::spawn(async move {
             let mut found = None;
             for operator in operators {
                 match peers.ask(operator, ask.encode(), ASK).await {
                     Ok(bytes) if !bytes.is_empty() && bytes.len() <= max_value.saturating_mul(2) => {
-                        if check(&ask, &bytes) {
+                        if check(&ask, &bytes, me, &secret) {
                             found = Some(bytes);
                             break;
                         }
@@ -618,11 +619,12 @@ impl Driver {
 }
 
 /// Whether the bytes are what was asked for.
-fn check(ask: &Ask, bytes: &[u8]) -> bool {
+fn check(ask: &Ask, bytes: &[u8], me: Address, secret: &sealed::SecretKey) -> bool {
     match ask {
         Ask::Value(hash) => {
-            // A sealed payload is found out by who opens it; anybody else has no use for it.
-            alloy::primitives::keccak256(bytes) == *hash || sealed::Sealed::from_rlp(bytes).is_ok()
+            // A sealed payload counts if it opens to what the hash commits to: whoever is asked could make one up.
+            alloy::primitives::keccak256(bytes) == *hash
+                || sealed::Sealed::from_rlp(bytes).is_ok_and(|sealed| sealed.open(me, secret, *hash).is_ok())
         }
         Ask::Result(hash) => tasks::decode_result(bytes).is_some_and(|result| result.hash() == *hash),
         Ask::Certified { .. } => true,

@@ -285,6 +285,7 @@ pub(crate) async fn start(parts: Parts) -> Result<NetworkHandle, NetworkError> {
     let api = Api {
         store: store.clone(),
         commands,
+        peers: peers.clone(),
     };
     let api = ApiServer::start(api, config.api)
         .await
