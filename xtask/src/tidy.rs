@@ -63,8 +63,8 @@ const LAYERS: &[&[&str]] = &[
     &["surety-primitives"],
     &["surety-machine"],
     &["surety-protocol"],
-    &["surety-chain"],
-    &["surety-node", "surety-client"],
+    &["surety-chain", "surety-p2p", "surety-connector"],
+    &["surety-node", "surety-client", "surety-connectors"],
     &["surety-cli"],
     &["surety-testing"],
 ];
