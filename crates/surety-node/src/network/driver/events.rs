@@ -288,7 +288,7 @@ impl Driver {
                     continue;
                 };
                 let proven = Proven {
-                    certificate: certificate.clone(),
+                    certificate,
                     vote: *vote,
                     proof,
                 };
