@@ -60,6 +60,14 @@ fn body() -> impl Strategy<Value = Body> {
                 signature,
             }
         }),
+        (result(), signature(), 0..128_u8, signature()).prop_map(|(result, executor, member, signature)| {
+            Body::Objection {
+                result,
+                executor,
+                member,
+                signature,
+            }
+        }),
         (result(), any::<bool>(), signers(), signature()).prop_map(|(result, valid, signers, signature)| {
             Body::Decided {
                 result,

@@ -54,6 +54,9 @@ pub const MAX_KEPT_VOTES: usize = 65_536;
 /// Most certificates of one peer that are being verified.
 pub const MAX_VERIFYING: usize = 16;
 
+/// For how long a member that was heard counts as alive, in milliseconds.
+pub const ALIVE_MS: u64 = 2_000;
+
 /// How long a certified event is remembered as observed, in milliseconds.
 const CERTIFIED_KEEP_MS: u64 = 10_000;
 
@@ -70,6 +73,9 @@ pub struct Config {
     pub stall: u64,
     /// How long a quorum of ballots waits for those of the other members, who shall have their part too.
     pub linger: u64,
+    /// How long it waits for members that are known to be alive: those that told of the batch's events, or were heard
+    /// within [`ALIVE_MS`]. Once all of them have signed, `linger` is all there is.
+    pub linger_alive: u64,
     /// Longest pause between two batches that are not full: a millisecond for each vote of the last one but one.
     pub pace: u64,
     /// How long one member is the first collector.
@@ -89,6 +95,7 @@ impl Config {
             patience: (window / (third + 3)).clamp(200, 2_000),
             stall: (window / 20).clamp(150, 500),
             linger: 4,
+            linger_alive: 25,
             pace: 40,
             rotation: 4_000,
             batch: 512,
@@ -205,6 +212,26 @@ pub enum Effect {
         /// What it did.
         what: Misbehaviour,
     },
+}
+
+/// How much a machine holds; see [`EventConsensus::load`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Load {
+    /// Events that were observed: at most [`MAX_SEEN`].
+    pub seen: usize,
+    /// Hints, of all members: at most [`MAX_POOL`].
+    pub pooled: usize,
+    /// Batches that are out, or were split.
+    pub batches: usize,
+    /// Votes of proposals that wait for events: at most [`MAX_WAITING_VOTES`] for each peer.
+    pub waiting_votes: usize,
+    /// Votes under certificates: at most [`MAX_KEPT_VOTES`].
+    pub certified_votes: usize,
+    /// Votes that are kept as evidence, and pairs that contradict each other: at most
+    /// [`super::evidence::MAX_BOOK_VOTES`].
+    pub evidence: usize,
+    /// Work and writes that are awaited.
+    pub awaited: usize,
 }
 
 /// Why an observation does not count.
@@ -346,6 +373,19 @@ impl EventConsensus {
         .min()
     }
 
+    /// How much it holds. Every number is bounded, whatever peers send.
+    pub fn load(&self) -> Load {
+        Load {
+            seen: self.observer.seen.len(),
+            pooled: self.collector.pooled(),
+            batches: self.collector.batches.len(),
+            waiting_votes: self.voter.waiting_votes(),
+            certified_votes: self.ledger.votes(),
+            evidence: self.book.load(),
+            awaited: self.waiting.len(),
+        }
+    }
+
     /// The set in force.
     pub fn roster(&self) -> &Arc<Roster> {
         &self.roster
@@ -385,7 +425,11 @@ impl EventConsensus {
             Body::Ballot { root, signature } => self.receive_ballot(member, root, signature),
             Body::Dissent { votes, signature } => self.receive_dissent(member, votes, signature),
             // Of a certificate, see above; of tasks, another machine's.
-            Body::Certified { .. } | Body::Result { .. } | Body::Validation { .. } | Body::Decided { .. } => {}
+            Body::Certified { .. }
+            | Body::Result { .. }
+            | Body::Validation { .. }
+            | Body::Objection { .. }
+            | Body::Decided { .. } => {}
         }
     }
 

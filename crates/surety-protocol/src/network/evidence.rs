@@ -118,7 +118,8 @@ impl Evidence {
     }
 }
 
-/// Most votes that a book keeps.
+/// Most votes that a book keeps, and pairs of votes that contradict each other: whoever signs many values of one subject
+/// makes many pairs.
 pub const MAX_BOOK_VOTES: usize = 131_072;
 
 /// Most faults that a book remembers having found.
@@ -132,6 +133,9 @@ pub(super) struct Candidate {
     pub(super) certified: bool,
 }
 
+/// A fault that was found: set, member, which, and the subject of its vote.
+type Found = (u64, usize, Fault, B256);
+
 /// Signed votes that came by, and which of them contradict each other. The oldest are forgotten.
 #[derive(Debug, Default)]
 pub(super) struct Book {
@@ -140,8 +144,9 @@ pub(super) struct Book {
     /// VALIDATION of it is.
     index: BTreeMap<(u64, u8, B256), Vec<(B256, usize)>>,
     order: VecDeque<(u64, B256)>,
-    votes: usize,
-    found: BTreeSet<(u64, usize, Fault, B256)>,
+    /// Votes, and the rivals of each.
+    load: usize,
+    found: BTreeSet<Found>,
 }
 
 #[derive(Debug)]
@@ -177,12 +182,13 @@ impl Book {
                     if clash(vote, rival) || clash(rival, vote) {
                         rivals.push((at, *other, *index));
                         page.rivals.push((*index, root, at));
+                        self.load += 2;
                     }
                 }
                 entries.push((root, at));
             }
         }
-        self.votes += votes.len();
+        self.load += votes.len();
         self.order.push_back((set, root));
         let page = Page {
             votes,
@@ -191,7 +197,7 @@ impl Book {
             rivals,
         };
         self.pages.insert((set, root), page);
-        while self.votes > MAX_BOOK_VOTES {
+        while self.load > MAX_BOOK_VOTES {
             let Some(oldest) = self.order.pop_front() else { break };
             self.forget(oldest);
         }
@@ -201,7 +207,7 @@ impl Book {
         let Some(page) = self.pages.remove(&(set, root)) else {
             return;
         };
-        self.votes = self.votes.saturating_sub(page.votes.len());
+        let mut gone = page.votes.len() + page.rivals.len();
         for (kind, subject) in page.votes.iter().flat_map(places) {
             if let Some(entries) = self.index.get_mut(&(set, kind, subject)) {
                 entries.retain(|(other, _)| *other != root);
@@ -212,24 +218,42 @@ impl Book {
         }
         for (_, other, _) in &page.rivals {
             if let Some(page) = self.pages.get_mut(&(set, *other)) {
+                let before = page.rivals.len();
                 page.rivals.retain(|(_, rival, _)| *rival != root);
+                gone += before - page.rivals.len();
             }
         }
+        self.load = self.load.saturating_sub(gone);
     }
 
-    /// A ballot came, not verified yet.
+    /// How many votes and rivals are kept.
+    pub(super) fn load(&self) -> usize {
+        self.load
+    }
+
+    /// A ballot came from its member, or is verified. What is verified replaces what is not, and nothing else replaces
+    /// anything: a member can't take back what it signed by sending garbage after it.
     pub(super) fn note_ballot(
         &mut self,
         roster: &Roster,
         root: B256,
         member: usize,
         signature: SignatureBytes,
+        verified: bool,
     ) -> Vec<Candidate> {
-        let set = roster.number();
-        let Some(page) = self.pages.get_mut(&(set, root)) else {
+        let Some(page) = self.pages.get_mut(&(roster.number(), root)) else {
             return Vec::new();
         };
-        page.ballots.insert(member, signature);
+        let held = page.ballots.entry(member).or_insert(signature);
+        if verified {
+            *held = signature;
+        }
+        self.pair(roster, root, member)
+    }
+
+    /// What a ballot proves together with what else is here.
+    fn pair(&mut self, roster: &Roster, root: B256, member: usize) -> Vec<Candidate> {
+        let set = roster.number();
         let Some(page) = self.pages.get(&(set, root)) else {
             return Vec::new();
         };
@@ -238,21 +262,23 @@ impl Book {
             let Some(rival) = self.pages.get(&(set, *other)) else {
                 continue;
             };
-            if let Some(seal) = rival.certificate {
-                found.extend(convict(roster, member, (root, page, *own), (seal, rival, *index), true));
-            }
-            if let Some(signature) = rival.ballots.get(&member) {
-                let seal = ballot_seal(roster, *other, member, *signature);
+            let ballot = rival.ballots.get(&member);
+            let ballot = ballot.map(|held| (ballot_seal(roster, *other, member, *held), false));
+            let certificate = rival.certificate.map(|seal| (seal, true));
+            for (seal, certified) in [certificate, ballot].into_iter().flatten() {
+                let against = (seal, rival, *index);
                 found.extend(convict(
                     roster,
+                    &mut self.found,
                     member,
                     (root, page, *own),
-                    (seal, rival, *index),
-                    false,
+                    against,
+                    certified,
                 ));
             }
         }
-        self.fresh(set, found)
+        self.trim();
+        found
     }
 
     /// A certificate came, and is verified.
@@ -273,6 +299,7 @@ impl Book {
             for member in rival.ballots.keys() {
                 found.extend(convict(
                     roster,
+                    &mut self.found,
                     *member,
                     (*other, rival, *index),
                     (seal, page, *own),
@@ -280,33 +307,42 @@ impl Book {
                 ));
             }
         }
-        self.fresh(set, found)
+        self.trim();
+        found
     }
 
-    /// A ballot of a candidate is garbage, though it came in its member's name: it shall not hide a good one.
-    pub(super) fn retract(&mut self, candidate: &Candidate, second: bool) {
+    /// A ballot of a candidate is garbage, though it came in its member's name: it shall not hide a good one. Gives what
+    /// is proved without it.
+    pub(super) fn retract(&mut self, roster: &Roster, candidate: &Candidate, second: bool) -> Vec<Candidate> {
         let Evidence {
             fault, ballot, against, ..
         } = &candidate.evidence;
-        let seal = if second { &against.seal } else { &ballot.seal };
-        let member = seal.signers.iter().next().unwrap_or_default();
-        self.found.remove(&(seal.set, member, *fault, ballot.vote.subject));
-        if let Some(page) = self.pages.get_mut(&(seal.set, seal.root)) {
+        let garbage = if second { &against.seal } else { &ballot.seal };
+        let Some(member) = ballot.seal.signers.iter().next() else {
+            return Vec::new();
+        };
+        self.found
+            .remove(&(ballot.seal.set, member, *fault, ballot.vote.subject));
+        if let Some(page) = self.pages.get_mut(&(garbage.set, garbage.root))
+            && page.ballots.get(&member) == Some(&garbage.signature)
+        {
             page.ballots.remove(&member);
         }
+        // A verified one may have come while this one was looked at.
+        let mut found = Vec::new();
+        for root in [ballot.seal.root, against.seal.root] {
+            let held = self.pages.get(&(roster.number(), root));
+            if held.is_some_and(|page| page.ballots.contains_key(&member)) {
+                found.extend(self.pair(roster, root, member));
+            }
+        }
+        found
     }
 
-    /// Each fault once.
-    fn fresh(&mut self, set: u64, mut found: Vec<Candidate>) -> Vec<Candidate> {
-        found.retain(|candidate| {
-            let Evidence { fault, ballot, .. } = &candidate.evidence;
-            let member = ballot.seal.signers.iter().next().unwrap_or_default();
-            self.found.insert((set, member, *fault, ballot.vote.subject))
-        });
+    fn trim(&mut self) {
         while self.found.len() > MAX_FOUND {
             self.found.pop_first();
         }
-        found
     }
 }
 
@@ -320,19 +356,26 @@ fn ballot_seal(roster: &Roster, root: B256, member: usize, signature: SignatureB
     }
 }
 
+/// Each fault once: what is found already is not proved again, for that takes a tree of hashes.
 fn convict(
     roster: &Roster,
+    found: &mut BTreeSet<Found>,
     member: usize,
     (root, page, own): (B256, &Page, usize),
     (seal, rival, index): (Seal, &Page, usize),
     certified: bool,
 ) -> Option<Candidate> {
     let signature = *page.ballots.get(&member)?;
-    let fault = Evidence::fault(page.votes.get(own)?, rival.votes.get(index)?, certified)?;
+    let vote = page.votes.get(own)?;
+    let fault = Evidence::fault(vote, rival.votes.get(index)?, certified)?;
+    let operator = roster.operator(member)?;
+    found
+        .insert((roster.number(), member, fault, vote.subject))
+        .then_some(())?;
     Some(Candidate {
         evidence: Evidence {
             fault,
-            operator: roster.operator(member)?,
+            operator,
             ballot: Proven::new(ballot_seal(roster, root, member, signature), &page.votes, own)?,
             against: Proven::new(seal, &rival.votes, index)?,
         },

@@ -5,7 +5,7 @@ use super::scheme::SignatureBytes;
 use alloc::vec::Vec;
 use alloy_primitives::{Address, B256, FixedBytes};
 use surety_primitives::{
-    set::Signers,
+    set::{MAX_MEMBERS, Signers},
     vote::{MAX_VOTES, TaskResult, Vote, VoteKind},
 };
 
@@ -88,7 +88,7 @@ pub enum Body {
         /// Under their root.
         votes: Vec<Sighting>,
     },
-    /// From an executor to all.
+    /// From an executor to all; from anybody, if another result was paid.
     Result {
         /// What it asserts.
         result: TaskResult,
@@ -104,6 +104,18 @@ pub enum Body {
         /// What it found.
         valid: bool,
         /// Its own ballot of that one vote.
+        signature: SignatureBytes,
+    },
+    /// From anybody to all: a committee member's ballot against a result, verified. So who tells one node that a result
+    /// is right and another that it is wrong has told both to all.
+    Objection {
+        /// Against what.
+        result: TaskResult,
+        /// The executor's ballot.
+        executor: SignatureBytes,
+        /// Index of the member in the set, below 128.
+        member: u8,
+        /// Its ballot of that one vote.
         signature: SignatureBytes,
     },
     /// From anybody to all: what a quorum found of a result.
@@ -149,7 +161,7 @@ pub enum MessageError {
         found: u8,
     },
     /// No kind has this number.
-    #[error("message kind is {found}, expected 1 to 8")]
+    #[error("message kind is {found}, expected 1 to 9")]
     Kind {
         /// The number found.
         found: u8,
@@ -161,6 +173,12 @@ pub enum MessageError {
         found: usize,
         /// How many it may have.
         limit: usize,
+    },
+    /// No set has so many members.
+    #[error("member is {found}, expected 0 to 127")]
+    Member {
+        /// The index found.
+        found: u8,
     },
     /// Neither 0 nor 1.
     #[error("flag is {found}, expected 0 or 1")]
@@ -181,15 +199,17 @@ impl Body {
             Self::Result { .. } => 6,
             Self::Validation { .. } => 7,
             Self::Decided { .. } => 8,
+            Self::Objection { .. } => 9,
         }
     }
 
     /// The task it is about, if it is about one: which of the machines it is for.
     pub fn task(&self) -> Option<B256> {
         match self {
-            Self::Result { result, .. } | Self::Validation { result, .. } | Self::Decided { result, .. } => {
-                Some(result.task)
-            }
+            Self::Result { result, .. }
+            | Self::Validation { result, .. }
+            | Self::Objection { result, .. }
+            | Self::Decided { result, .. } => Some(result.task),
             _ => None,
         }
     }
@@ -236,6 +256,17 @@ impl Message {
                 put_result(&mut out, result);
                 out.extend_from_slice(executor.as_slice());
                 out.push(u8::from(*valid));
+                out.extend_from_slice(signature.as_slice());
+            }
+            Body::Objection {
+                result,
+                executor,
+                member,
+                signature,
+            } => {
+                put_result(&mut out, result);
+                out.extend_from_slice(executor.as_slice());
+                out.push(*member);
                 out.extend_from_slice(signature.as_slice());
             }
             Body::Decided {
@@ -300,6 +331,12 @@ impl Message {
                 signers: input.signers()?,
                 signature: input.signature()?,
             },
+            9 => Body::Objection {
+                result: input.result()?,
+                executor: input.signature()?,
+                member: input.member()?,
+                signature: input.signature()?,
+            },
             found => return Err(MessageError::Kind { found }),
         };
         match input.rest.len() {
@@ -353,6 +390,13 @@ impl Reader<'_> {
             1 => Ok(true),
             found => Err(MessageError::Flag { found }),
         }
+    }
+
+    fn member(&mut self) -> Result<u8, MessageError> {
+        let found = self.byte()?;
+        (usize::from(found) < MAX_MEMBERS)
+            .then_some(found)
+            .ok_or(MessageError::Member { found })
     }
 
     fn signature(&mut self) -> Result<SignatureBytes, MessageError> {

@@ -4,6 +4,7 @@
 //! executor   its attempt's time ▶ Execute ▶ Executed ▶ Store ▶ Sign ▶ Result (to all)
 //! committee  Result, in time    ▶ verify ▶ Validate ▶ Validated ▶ Store ▶ Sign ▶ Validation (to all)
 //! all        more than half of the committee, nobody against ▶ Combine ▶ Settleable
+//!            one of them against ▶ verify ▶ Objection (to all), so that nobody tells some this and others that
 //!            one of them against, or silence for half the attempt ▶ Escalate: all members validate; the quorum's certificate settles,
 //!            or fails the attempt, and convicts whoever voted otherwise
 //! ```
@@ -35,6 +36,9 @@ const REPEAT_MS: (u64, u64) = (500, 8_000);
 
 /// How long more than half of a committee waits for the others, who shall have their part too, in milliseconds.
 const LINGER_MS: u64 = 1_000;
+
+/// Most objections of one peer that are being verified.
+const MAX_OBJECTIONS: usize = 8;
 
 /// What is known of a task when its roles are drawn.
 #[derive(Clone, Debug)]
@@ -107,8 +111,11 @@ pub enum Input {
         /// What came of it.
         done: Done,
     },
-    /// The contract paid for the task: nothing is left to do but to collect evidence.
-    Settled,
+    /// The contract paid for the task: nothing is left to do but to find out whether it should have.
+    Settled {
+        /// For which result ([`TaskResult::hash`]), if that is known.
+        result: Option<B256>,
+    },
     /// First input after a restart.
     Restarted {
         /// What the store holds of the task.
@@ -211,18 +218,21 @@ enum Waiting {
         result: TaskResult,
         vote: Vote,
     },
-    /// The executor's ballot, and the validator's that came with it.
+    /// The executor's ballot, and what came with it.
     Result {
         from: usize,
         result: TaskResult,
         signature: SignatureBytes,
         in_time: bool,
-        validation: Option<(bool, SignatureBytes)>,
+        then: Then,
     },
     /// A committee member's ballot against a result, which calls all members.
     Objection {
+        /// Who sent it: the member itself, or who relays it.
+        from: usize,
         member: usize,
         result: B256,
+        signature: SignatureBytes,
     },
     Sum {
         result: B256,
@@ -240,6 +250,29 @@ enum Waiting {
     },
 }
 
+/// What is done once a result is known to be its executor's.
+#[derive(Clone, Copy, Debug)]
+enum Then {
+    Nothing,
+    Count { valid: bool, signature: SignatureBytes },
+    Object { member: usize, signature: SignatureBytes },
+}
+
+/// How much a machine holds; see [`TaskConsensus::load`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Load {
+    /// Results.
+    pub results: usize,
+    /// Validators' ballots.
+    pub ballots: usize,
+    /// Own messages that are repeated.
+    pub repeated: usize,
+    /// Work and writes that are awaited.
+    pub waiting: usize,
+    /// Votes that are kept as evidence, and pairs that contradict each other.
+    pub evidence: usize,
+}
+
 /// What is known of one result.
 #[derive(Debug)]
 struct Case {
@@ -255,6 +288,8 @@ struct Case {
     half_at: Option<u64>,
     asked: bool,
     escalated: bool,
+    /// Members of the committee whose ballots against it are verified and told to all.
+    objectors: Signers,
     decided: Option<(bool, Seal)>,
     bad: Signers,
 }
@@ -278,6 +313,8 @@ pub struct TaskConsensus {
     pause: u64,
     settleable: bool,
     settled: bool,
+    /// The result that was paid, once that is known.
+    paid: Option<B256>,
     failed: bool,
     book: Book,
 }
@@ -300,6 +337,7 @@ impl TaskConsensus {
             pause: REPEAT_MS.0,
             settleable: false,
             settled: false,
+            paid: None,
             failed: false,
             book: Book::default(),
         }
@@ -316,7 +354,7 @@ impl TaskConsensus {
             Input::Tick => {}
             Input::Stored { ticket, kept } => self.stored(ticket, kept),
             Input::Computed { ticket, done } => self.computed(ticket, done),
-            Input::Settled => self.settled = true,
+            Input::Settled { result } => self.paid(result),
             Input::Restarted { recorded } => self.restart(recorded),
         }
         self.look();
@@ -344,14 +382,28 @@ impl TaskConsensus {
         u8::try_from(attempt).ok().filter(|attempt| *attempt < ATTEMPTS)
     }
 
-    /// Whether all its time is over, or it is settled. Evidence may still come.
+    /// How much it holds. Every number is bounded, whatever peers send.
+    pub fn load(&self) -> Load {
+        let ballots = self.cases.values().flat_map(|case| &case.ballots);
+        Load {
+            results: self.cases.len(),
+            ballots: ballots.map(BTreeMap::len).sum(),
+            repeated: self.own.len(),
+            waiting: self.waiting.len(),
+            evidence: self.book.load(),
+        }
+    }
+
+    /// Whether all its time is over, or it is settled and nothing is in dispute. Evidence may still come.
     pub fn is_over(&self) -> bool {
         let end = self
             .drawn
             .window
             .saturating_mul(u64::from(ATTEMPTS))
             .saturating_add(self.drawn.start);
-        self.settled || self.time >= end
+        let open = |case: &Case| !case.objectors.is_empty() && case.decided.is_none();
+        let disputed = self.is_other_paid() || self.cases.values().any(open);
+        (self.settled && !disputed) || self.time >= end
     }
 
     /// What follows from the state as it is, whatever changed it.
@@ -410,10 +462,12 @@ impl TaskConsensus {
         let Some(case) = self.cases.get_mut(&result) else {
             return;
         };
-        let called = self.me.is_some_and(|me| committee.contains(me) || case.escalated);
+        // That it was paid does not make it right: whoever was drawn says so, and all if one of them objects.
+        let drawn = self.me.is_some_and(|me| committee.contains(me));
+        let called = drawn || (self.me.is_some() && case.escalated && (!self.settled || !case.objectors.is_empty()));
         // Whose head is a block behind waits until it is the attempt's time here too.
         let begun = self.time >= begin(&self.drawn, case.result.attempt);
-        if called && begun && case.in_time && !case.asked && !self.settled {
+        if called && begun && case.in_time && !case.asked {
             case.asked = true;
             let asserted = case.result;
             if self.drawn.inputs.is_some_and(|inputs| inputs != asserted.inputs) {
@@ -524,7 +578,7 @@ impl TaskConsensus {
         let body = if vote.kind == VoteKind::Result {
             // The own result was in time when it was made, and its signature is good.
             self.open(result, Some(signature), true);
-            self.note(vote, me, signature);
+            self.note(vote, me, signature, true);
             if self.drawn.validators == 0 {
                 self.settle(result, self.ballot(vote, me, signature));
             }
@@ -572,10 +626,7 @@ impl TaskConsensus {
         }
         match message.body {
             Body::Result { result, signature } => {
-                if self.drawn.roles.executor(result.attempt) != Some(member) {
-                    return self.accuse(from, Misbehaviour::Malformed);
-                }
-                self.assert(member, result, signature, None);
+                self.assert(member, result, signature, Then::Nothing);
             }
             Body::Validation {
                 result,
@@ -583,7 +634,23 @@ impl TaskConsensus {
                 valid,
                 signature,
             } => {
-                self.assert(member, result, executor, Some((valid, signature)));
+                self.assert(member, result, executor, Then::Count { valid, signature });
+            }
+            Body::Objection {
+                result,
+                executor,
+                member: objector,
+                signature,
+            } => {
+                let objector = usize::from(objector);
+                if !self.drawn.roles.committee().contains(&objector) {
+                    return self.accuse(from, Misbehaviour::Malformed);
+                }
+                let then = Then::Object {
+                    member: objector,
+                    signature,
+                };
+                self.assert(member, result, executor, then);
             }
             Body::Decided {
                 result,
@@ -619,6 +686,7 @@ impl TaskConsensus {
             half_at: None,
             asked: false,
             escalated: false,
+            objectors: Signers::NONE,
             decided: None,
             bad: Signers::NONE,
         };
@@ -627,13 +695,7 @@ impl TaskConsensus {
 
     /// A result, with what is said to be its executor's ballot. Who relays it may have made it up, so it has one
     /// verification at a time, and nothing is kept before that.
-    fn assert(
-        &mut self,
-        from: usize,
-        result: TaskResult,
-        signature: SignatureBytes,
-        validation: Option<(bool, SignatureBytes)>,
-    ) {
+    fn assert(&mut self, from: usize, result: TaskResult, signature: SignatureBytes, then: Then) {
         let Some(executor) = self.drawn.roles.executor(result.attempt) else {
             return;
         };
@@ -642,10 +704,7 @@ impl TaskConsensus {
             .get(&result.hash())
             .is_some_and(|case| case.executor.is_some())
         {
-            if let Some((valid, signature)) = validation {
-                self.count(from, result.hash(), valid, signature);
-            }
-            return;
+            return self.go_on(from, result.hash(), then);
         }
         let busy = |waiting: &Waiting| matches!(waiting, Waiting::Result { from: other, .. } if *other == from);
         if self.waiting.values().any(busy) {
@@ -657,9 +716,106 @@ impl TaskConsensus {
             result,
             signature,
             in_time: self.time < begin(&self.drawn, result.attempt.saturating_add(1)),
-            validation,
+            then,
         };
         self.compute(seal.verification(&self.drawn.roster), waiting);
+    }
+
+    fn go_on(&mut self, from: usize, hash: B256, then: Then) {
+        match then {
+            Then::Nothing => {}
+            Then::Count { valid, signature } => self.count(from, hash, valid, signature),
+            Then::Object { member, signature } => self.verify_objection(from, member, hash, signature),
+        }
+    }
+
+    /// Whoever sends an objection vouches for it: an honest member relays what it has verified.
+    fn verify_objection(&mut self, from: usize, member: usize, hash: B256, signature: SignatureBytes) {
+        let Some(case) = self
+            .cases
+            .get(&hash)
+            .filter(|case| !case.objectors.contains(member) && case.decided.is_none())
+        else {
+            return;
+        };
+        let vote = case.result.validation(false);
+        let (mut of_peer, mut again) = (0, false);
+        for waiting in self.waiting.values() {
+            if let Waiting::Objection {
+                from: other,
+                member: objector,
+                result,
+                ..
+            } = waiting
+                && *other == from
+            {
+                of_peer += 1;
+                again |= *objector == member && *result == hash;
+            }
+        }
+        if again || of_peer >= MAX_OBJECTIONS {
+            return;
+        }
+        let work = self
+            .ballot(vote, member, signature)
+            .seal
+            .verification(&self.drawn.roster);
+        let waiting = Waiting::Objection {
+            from,
+            member,
+            result: hash,
+            signature,
+        };
+        self.compute(work, waiting);
+    }
+
+    /// A verified ballot of a committee member against a result. All shall see it, whomever it was sent to: what the
+    /// member told others is then evidence, and whoever asks the whole set is not alone.
+    fn object(&mut self, member: usize, hash: B256, signature: SignatureBytes) {
+        let Some(case) = self
+            .cases
+            .get_mut(&hash)
+            .filter(|case| !case.objectors.contains(member))
+        else {
+            return;
+        };
+        case.objectors.insert(member);
+        case.ballots[1].insert(member, signature);
+        let (result, executor, decided) = (case.result, case.executor, case.decided.is_some());
+        self.note(result.validation(false), member, signature, true);
+        // One's own is repeated as it is.
+        if let (Some(executor), Ok(index), Some(me), false) = (executor, u8::try_from(member), self.me, decided)
+            && me != member
+        {
+            self.say(Body::Objection {
+                result,
+                executor,
+                member: index,
+                signature,
+            });
+        }
+        // Later than that, what a validator would look at may have changed since.
+        if !decided && self.time < begin(&self.drawn, result.attempt.saturating_add(2)) {
+            self.escalate(hash);
+        }
+    }
+
+    /// Another result than those known here was paid: its executor may have signed two, so what is here is told.
+    fn paid(&mut self, result: Option<B256>) {
+        let first = !core::mem::replace(&mut self.settled, true);
+        self.paid = self.paid.or(result);
+        if !first || !self.is_other_paid() || self.me.is_none() {
+            return;
+        }
+        let known = self.cases.values();
+        let known: Vec<_> = known.filter_map(|case| Some((case.result, case.executor?))).collect();
+        for (result, signature) in known {
+            self.say(Body::Result { result, signature });
+        }
+    }
+
+    fn is_other_paid(&self) -> bool {
+        self.paid.is_some_and(|paid| !self.cases.contains_key(&paid))
     }
 
     /// A validator's ballot.
@@ -675,12 +831,9 @@ impl TaskConsensus {
             return;
         }
         ballots.insert(member, signature);
-        let escalated = case.escalated;
-        self.note(vote, member, signature);
-        if !valid && committee && !escalated {
-            let seal = self.ballot(vote, member, signature).seal;
-            let work = seal.verification(&self.drawn.roster);
-            self.compute(work, Waiting::Objection { member, result: hash });
+        self.note(vote, member, signature, false);
+        if !valid && committee {
+            self.verify_objection(member, member, hash, signature);
         }
     }
 
@@ -731,7 +884,7 @@ impl TaskConsensus {
                     result,
                     signature,
                     in_time,
-                    validation,
+                    then,
                 }),
                 Done::Verified(valid),
             ) => {
@@ -743,22 +896,26 @@ impl TaskConsensus {
                 }
                 self.open(result, Some(signature), in_time);
                 if let Some(executor) = self.drawn.roles.executor(result.attempt) {
-                    self.note(result.vote(), executor, signature);
+                    self.note(result.vote(), executor, signature, true);
                     if self.drawn.validators == 0 {
                         self.settle(result, self.ballot(result.vote(), executor, signature));
                     }
                 }
-                if let Some((valid, signature)) = validation {
-                    self.count(from, result.hash(), valid, signature);
-                }
+                self.go_on(from, result.hash(), then);
             }
-            (Some(Waiting::Objection { member, result }), Done::Verified(valid)) => {
-                if valid {
-                    self.escalate(result);
-                } else {
-                    self.spoil(result, [member].into_iter().collect());
-                }
-            }
+            (
+                Some(Waiting::Objection {
+                    from,
+                    member,
+                    result,
+                    signature,
+                }),
+                Done::Verified(valid),
+            ) => match self.drawn.roster.operator(from) {
+                _ if valid => self.object(member, result, signature),
+                Some(relayer) if from != member => self.accuse(relayer, Misbehaviour::BadSignature),
+                _ => self.spoil(result, [member].into_iter().collect()),
+            },
             (Some(Waiting::Sum { result, valid }), Done::Combined { signature, good, bad }) => {
                 self.spoil(result, bad);
                 self.summed(result, valid, signature, good);
@@ -793,8 +950,10 @@ impl TaskConsensus {
         };
         case.bad = case.bad.with(bad);
         for member in bad.iter() {
-            for ballots in &mut case.ballots {
-                ballots.remove(&member);
+            case.ballots[0].remove(&member);
+            // A verified one may have come by way of others.
+            if !case.objectors.contains(member) {
+                case.ballots[1].remove(&member);
             }
         }
         for member in bad.iter() {
@@ -843,6 +1002,9 @@ impl TaskConsensus {
         };
         case.decided = Some((valid, seal));
         let result = case.result;
+        // Whoever has a ballot against the decision has evidence with it: objections need no more telling.
+        self.own
+            .retain(|body| !matches!(body, Body::Objection { result: of, .. } if of.hash() == hash));
         let vote = result.validation(valid);
         let root = vote.leaf();
         self.book.register(seal.set, root, [vote].into());
@@ -879,10 +1041,10 @@ impl TaskConsensus {
     }
 
     /// Ballots are kept against each other.
-    fn note(&mut self, vote: Vote, member: usize, signature: SignatureBytes) {
+    fn note(&mut self, vote: Vote, member: usize, signature: SignatureBytes, verified: bool) {
         let roster = self.drawn.roster.clone();
         self.book.register(roster.number(), vote.leaf(), [vote].into());
-        let found = self.book.note_ballot(&roster, vote.leaf(), member, signature);
+        let found = self.book.note_ballot(&roster, vote.leaf(), member, signature, verified);
         self.check(found);
     }
 
@@ -902,7 +1064,9 @@ impl TaskConsensus {
 
     fn checked(&mut self, candidate: Box<Candidate>, second: bool, valid: bool) {
         if !valid {
-            self.book.retract(&candidate, second);
+            let roster = self.drawn.roster.clone();
+            let found = self.book.retract(&roster, &candidate, second);
+            self.check(found);
         } else if second || candidate.certified {
             self.effects.push(Effect::Evidence(Box::new(candidate.evidence)));
         } else {

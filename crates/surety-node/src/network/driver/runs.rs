@@ -240,7 +240,7 @@ impl Driver {
         }
         let (service, name) = (found.service, found.name.clone());
         self.log_task(task, "settled", &serde_json::json!({"result": result}));
-        self.feed_task(task, surety_protocol::network::task::Input::Settled).await;
+        self.feed_task(task, surety_protocol::network::task::Input::Settled { result }).await;
         let Some(result) = result else { return };
         let waits = self.flows.values().any(|flow| {
             matches!(flow.start(), Some(Start::Result { service: s, task: t, .. }) if *s == service && *t == name)

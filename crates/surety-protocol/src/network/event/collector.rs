@@ -1,8 +1,8 @@
 //! Collecting: hints to a batch, ballots to a certificate.
 
 use super::{
-    Allowance, Arc, B256, BTreeMap, BTreeSet, Body, EventConsensus, MAX_IN_FLIGHT, MAX_POOL, Misbehaviour, Seal,
-    Sighting, SignatureBytes, Vec, VecDeque, Waiting, Work, votes_of,
+    ALIVE_MS, Allowance, Arc, B256, BTreeMap, BTreeSet, Body, EventConsensus, MAX_IN_FLIGHT, MAX_POOL, Misbehaviour,
+    Seal, Sighting, SignatureBytes, Vec, VecDeque, Waiting, Work, votes_of,
 };
 use surety_primitives::{set::Signers, vote::VoteTree};
 
@@ -29,6 +29,8 @@ pub(super) struct Collector {
     /// When events that do not fill a batch are proposed again.
     next_at: u64,
     doubted: BTreeMap<usize, u64>,
+    /// When each member was last heard, of an event or with a ballot.
+    heard: BTreeMap<usize, u64>,
     repeats: BTreeMap<usize, Allowance>,
 }
 
@@ -49,11 +51,20 @@ pub(super) struct Batch {
     since: u64,
     /// When a quorum of ballots was there.
     quorum_at: Option<u64>,
+    /// Whose ballots are then waited for longer.
+    awaited: Signers,
     summing: bool,
     /// When it is out of patience: halves, or of one vote again.
     stall_at: u64,
     stalls: u32,
     split: bool,
+}
+
+impl Collector {
+    /// Hints kept, of all members.
+    pub(super) fn pooled(&self) -> usize {
+        self.counts.values().sum()
+    }
 }
 
 impl Batch {
@@ -64,6 +75,7 @@ impl Batch {
 
 impl EventConsensus {
     pub(super) fn receive_hints(&mut self, member: usize, hints: Vec<Sighting>) {
+        self.collector.heard.insert(member, self.now);
         let mut missed = BTreeSet::new();
         for hint in hints {
             match self.ledger.root_of(&hint.key) {
@@ -180,23 +192,63 @@ impl EventConsensus {
     fn due_at(&self, batch: &Batch) -> Option<u64> {
         match (batch.summing, batch.quorum_at) {
             (true, _) => None,
-            (_, Some(at)) => Some(at.saturating_add(self.config.linger).min(batch.stall_at)),
+            (_, Some(at)) => {
+                let complete = batch.signers().contains_all(batch.awaited.without(batch.bad));
+                let linger = if complete {
+                    self.config.linger
+                } else {
+                    self.config.linger_alive
+                };
+                Some(at.saturating_add(linger).min(batch.stall_at))
+            }
             _ => Some(batch.stall_at),
         }
     }
 
+    /// Members whose ballots a certificate waits for: those that are alive and have not told otherwise.
+    fn awaited(&self, root: &B256) -> Signers {
+        let Some(batch) = self.collector.batches.get(root) else {
+            return Signers::NONE;
+        };
+        let alive = self
+            .collector
+            .heard
+            .iter()
+            .filter(|(_, at)| self.now.saturating_sub(**at) <= ALIVE_MS)
+            .map(|(member, _)| *member)
+            .collect::<Signers>();
+        let otherwise = batch
+            .votes
+            .iter()
+            .filter_map(|vote| Some((vote.value, self.collector.pool.get(&vote.key)?)))
+            .flat_map(|(value, pooled)| pooled.values.iter().filter(move |(other, _)| *other != value))
+            .fold(Signers::NONE, |sum, (_, members)| sum.with(*members));
+        let doubted = self.collector.doubted.keys().copied().collect();
+        let awaited = alive.with(batch.told).without(otherwise);
+        awaited.without(doubted)
+    }
+
     fn is_due(&self, batch: &Batch) -> bool {
+        if batch.summing {
+            return false;
+        }
         let all = self.roster.all().without(batch.bad);
-        let complete = batch.quorum_at.is_some() && !batch.summing && batch.signers().contains_all(all);
+        let complete = batch.quorum_at.is_some() && batch.signers().contains_all(all);
         complete || self.due_at(batch).is_some_and(|at| at <= self.now)
     }
 
     fn look_at_batch(&mut self, root: B256) {
+        let until = self.now.saturating_add(self.config.stall.saturating_mul(DOUBT_STALLS));
         let Some(batch) = self.collector.batches.get_mut(&root) else {
             return;
         };
         if batch.quorum_at.is_some() {
             batch.summing = true;
+            // Who is waited for in vain is not waited for again for a while.
+            let late = batch.awaited.without(batch.signers());
+            for member in late.iter().filter(|member| Some(*member) != self.me) {
+                self.collector.doubted.insert(member, until);
+            }
             let ballots = batch
                 .ballots
                 .iter()
@@ -209,7 +261,6 @@ impl EventConsensus {
             };
             return self.compute(work, Waiting::Sum { root });
         }
-        let until = self.now.saturating_add(self.config.stall.saturating_mul(DOUBT_STALLS));
         for member in batch
             .told
             .without(batch.signers())
@@ -345,6 +396,7 @@ impl EventConsensus {
             bad: Signers::NONE,
             since: self.now,
             quorum_at: None,
+            awaited: Signers::NONE,
             summing: false,
             stall_at: self.now.saturating_add(self.config.stall),
             stalls: 0,
@@ -360,6 +412,7 @@ impl EventConsensus {
     }
 
     pub(super) fn receive_ballot(&mut self, member: usize, root: B256, signature: SignatureBytes) {
+        self.collector.heard.insert(member, self.now);
         let Some(batch) = self.collector.batches.get_mut(&root) else {
             return;
         };
@@ -369,9 +422,13 @@ impl EventConsensus {
         batch.ballots.insert(member, signature);
         if batch.quorum_at.is_none() && self.roster.is_quorum(batch.signers()) {
             batch.quorum_at = Some(self.now);
+            let awaited = self.awaited(&root);
+            if let Some(batch) = self.collector.batches.get_mut(&root) {
+                batch.awaited = awaited;
+            }
         }
         self.collector.doubted.remove(&member);
-        let found = self.book.note_ballot(&self.roster, root, member, signature);
+        let found = self.book.note_ballot(&self.roster, root, member, signature, false);
         self.check_candidates(found);
     }
 

@@ -25,6 +25,10 @@ impl Ledger {
         self.certified.get(key).map(|(_, root)| *root)
     }
 
+    pub(super) fn votes(&self) -> usize {
+        self.votes
+    }
+
     pub(super) fn certificate(&self, root: &B256) -> Option<&(Seal, Arc<[Sighting]>)> {
         self.certificates.get(root)
     }
@@ -143,7 +147,10 @@ impl EventConsensus {
 
     pub(super) fn checked(&mut self, candidate: Box<Candidate>, second: bool, valid: bool) {
         if !valid {
-            self.book.retract(&candidate, second);
+            if let Some(roster) = self.roster_of(candidate.evidence.ballot.seal.set).cloned() {
+                let found = self.book.retract(&roster, &candidate, second);
+                self.check_candidates(found);
+            }
             return self.accuse(candidate.evidence.operator, Misbehaviour::BadSignature);
         }
         let against = candidate.evidence.against.seal;

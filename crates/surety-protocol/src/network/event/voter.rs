@@ -39,6 +39,12 @@ struct Proposal {
     until: u64,
 }
 
+impl Voter {
+    pub(super) fn waiting_votes(&self) -> usize {
+        self.proposals.values().map(|proposal| proposal.votes.len()).sum()
+    }
+}
+
 impl EventConsensus {
     pub(super) fn receive_proposal(&mut self, collector: usize, votes: Vec<Sighting>) {
         if self.me.is_none() || !self.allow(collector, false) {
@@ -255,7 +261,9 @@ impl EventConsensus {
         let votes: Arc<[_]> = votes_of(&votes).into();
         let Ok(tree) = VoteTree::new(votes.iter()) else { return };
         self.book.register(self.roster.number(), tree.root(), votes);
-        let found = self.book.note_ballot(&self.roster, tree.root(), member, signature);
+        let found = self
+            .book
+            .note_ballot(&self.roster, tree.root(), member, signature, false);
         self.check_candidates(found);
     }
 
