@@ -190,7 +190,7 @@ fn play(operators: Vec<Operator>, run: &Rc<Run>, weather: Weather, seed: u64) ->
     let balance = chain.must(
         OWNER,
         chain.token,
-        sol::IERC20::balanceOfCall { account: chain.staking },
+        surety_chain::tokens::IERC20::balanceOfCall { account: chain.staking },
     );
     let burnt = chain.must(OWNER, chain.staking, sol::IStaking::burntCall {});
     assert_eq!(burnt, settlement.burnt, "burnt");

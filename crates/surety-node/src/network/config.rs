@@ -35,6 +35,10 @@ pub struct NetworkConfig {
     /// Events waiting for their certificate, for each service (1 to 1,048,576); more are refused as busy.
     #[serde(default = "default_pending")]
     pub pending_events: u32,
+    /// Blocks on top of one before this node acts on it (0 to 1,000). What it signs about a block that a reorganisation
+    /// drops can be a fault: choose what makes one next to impossible.
+    #[serde(default = "default_confirmations")]
+    pub confirmations: u64,
     /// Seconds that a transaction anybody may send is left to those before this node in the order (0 to 600).
     #[serde(default = "default_relay_pause")]
     pub relay_pause_seconds: u64,
@@ -62,13 +66,17 @@ fn default_pending() -> u32 {
     65_536
 }
 
+fn default_confirmations() -> u64 {
+    12
+}
+
 fn default_relay_pause() -> u64 {
     4
 }
 
 impl NetworkConfig {
     /// The numbers with their bounds.
-    pub(crate) fn rows(&self) -> [(&'static str, u64, u64, u64); 4] {
+    pub(crate) fn rows(&self) -> [(&'static str, u64, u64, u64); 5] {
         [
             ("network.value_bytes", self.value_bytes, 1 << 20, 1 << 40),
             (
@@ -78,6 +86,7 @@ impl NetworkConfig {
                 16 << 20,
             ),
             ("network.pending_events", self.pending_events.into(), 1, 1 << 20),
+            ("network.confirmations", self.confirmations, 0, 1_000),
             ("network.relay_pause_seconds", self.relay_pause_seconds, 0, 600),
         ]
     }

@@ -126,6 +126,9 @@ pub(crate) struct Follower {
     /// services whose members this node talks to
     pub(crate) services: Vec<Address>,
     pub(crate) poll: Duration,
+    /// blocks on top of one before this node acts on it: what is signed about a block that a reorganisation drops would
+    /// be a fault on the other fork
+    pub(crate) confirmations: u64,
     pub(crate) updates: mpsc::Sender<ChainUpdate>,
 }
 
@@ -135,7 +138,10 @@ impl Follower {
         EventSource::new(
             self.contracts.rpc().clone(),
             vec![d.quorum, d.tasks, d.faults, d.staking, d.registry],
-            EventConfig::default(),
+            EventConfig {
+                confirmations: self.confirmations,
+                ..EventConfig::default()
+            },
             Cursor::from_block(d.from_block),
         )
     }
@@ -151,7 +157,7 @@ impl Follower {
             if *stop.borrow() {
                 return;
             }
-            match self.step(&mut source, &mut stale, &mut read_at).await {
+            match self.step(&mut source, &mut stale, &mut read_at, &stop).await {
                 Ok(true) => {
                     pause = self.poll;
                     continue;
@@ -176,6 +182,7 @@ impl Follower {
         source: &mut EventSource,
         stale: &mut Vec<Address>,
         read_at: &mut u64,
+        stop: &watch::Receiver<bool>,
     ) -> Result<bool, Stop> {
         let events = source.poll().await?;
         if events.iter().any(|e| matches!(e, ChainEvent::Rollback { .. })) {
@@ -194,7 +201,7 @@ impl Follower {
                     {
                         stale.push(service);
                     }
-                    if let Some(update) = self.decode(&log).await? {
+                    if let Some(update) = self.decoded(&log, stop).await? {
                         self.tell(update).await?;
                     }
                 }
@@ -270,6 +277,22 @@ impl Follower {
         Ok(members)
     }
 
+    /// What a log says. The source does not tell it again, so what it takes from the chain is asked for until it is there.
+    async fn decoded(&self, log: &Log, stop: &watch::Receiver<bool>) -> Result<Option<ChainUpdate>, Stop> {
+        let mut pause = self.poll;
+        loop {
+            match self.decode(log).await {
+                Ok(update) => return Ok(update),
+                Err(error) => tracing::warn!(%error, "a log cannot be completed, trying again"),
+            }
+            if *stop.borrow() {
+                return Err(Stop::Closed);
+            }
+            tokio::time::sleep(pause).await;
+            pause = pause.saturating_mul(2).min(MAX_PAUSE);
+        }
+    }
+
     async fn decode(&self, log: &Log) -> Result<Option<ChainUpdate>, Error> {
         let d = self.contracts.deployment();
         let (Some(block), Some(topic)) = (log.block_number, log.topics().first()) else {
@@ -280,6 +303,10 @@ impl Follower {
             let Ok(event) = IQuorum::SetFixed::decode_log(&log.inner) else {
                 return Ok(None);
             };
+            // Anybody can register a service and fix its sets; only those of ours are looked at.
+            if !self.services.contains(&event.service) {
+                return Ok(None);
+            }
             let roll = self.contracts.roll(event.pages).await?;
             let quorum = self.contracts.quorum_at(event.service, event.set).await?;
             let header = self.contracts.rpc().block(block.into()).await?;

@@ -305,6 +305,7 @@ pub(crate) async fn start(parts: Parts) -> Result<NetworkHandle, NetworkError> {
         contracts: contracts.clone(),
         services: services.keys().copied().collect(),
         poll,
+        confirmations: config.confirmations,
         updates,
     };
     let relay = Relay::new(

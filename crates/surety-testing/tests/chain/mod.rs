@@ -91,7 +91,7 @@ impl Chain {
         chain.must(
             OWNER,
             chain.token,
-            sol::IDevToken::mintCall {
+            surety_chain::tokens::IDevToken::mintCall {
                 to: OWNER,
                 amount: most,
             },
@@ -99,7 +99,7 @@ impl Chain {
         chain.must(
             OWNER,
             chain.token,
-            sol::IERC20::approveCall {
+            surety_chain::tokens::IERC20::approveCall {
                 spender: chain.staking,
                 amount: most,
             },

@@ -162,6 +162,16 @@ impl Driver {
         let Some(found) = self.services.get_mut(&service) else {
             return;
         };
+        if quorum.basis_points() < found.network.quorum {
+            tracing::error!(
+                %service,
+                set = set.number(),
+                quorum = quorum.basis_points(),
+                agreed = found.network.quorum,
+                "the set's quorum is below the one in the manifest this operator agreed to: no part in it"
+            );
+            return;
+        }
         {
             let mut scheme = found.scheme.write().unwrap_or_else(PoisonError::into_inner);
             scheme.insert(set.clone());
