@@ -52,9 +52,11 @@ pub struct NetworkDevnetConfig {
     pub parameters: DeployParameters,
     /// seconds each waits for those before it
     pub relay_pause: u64,
-    /// address that each operator's node listens on
+    /// address that each operator's peer listens on
     pub host: fn(u32) -> Ipv4Addr,
-    /// address that anvil is reached at
+    /// address that each operator's API listens on; reached from where the test runs
+    pub api_host: fn(u32) -> Ipv4Addr,
+    /// address that nodes reach anvil at
     pub chain_host: Ipv4Addr,
 }
 
@@ -70,6 +72,7 @@ impl Default for NetworkDevnetConfig {
             },
             relay_pause: 2,
             host: |_| Ipv4Addr::LOCALHOST,
+            api_host: |_| Ipv4Addr::LOCALHOST,
             chain_host: Ipv4Addr::LOCALHOST,
         }
     }
@@ -177,7 +180,11 @@ impl NetworkDevnet {
     pub async fn start(config: &NetworkDevnetConfig) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("surety-network-").tempdir()?;
         let dir = folder.path().to_owned();
-        let anvil = Anvil::start(&AnvilConfig::default())?;
+        let anvil = Anvil::start(&AnvilConfig {
+            // Whoever reaches it otherwise than at 127.0.0.1 is in a network of its own.
+            host: if config.chain_host.is_loopback() { Ipv4Addr::LOCALHOST } else { Ipv4Addr::UNSPECIFIED },
+            ..AnvilConfig::default()
+        })?;
         let rpc = Rpc::new(anvil.url())?;
         let owner = dev_key(0)?;
         let ether = U256::from(10).pow(U256::from(21));
@@ -245,7 +252,7 @@ impl NetworkDevnet {
             let operator = NetworkOperator {
                 key: key.clone(),
                 home: home.clone(),
-                api: at(0),
+                api: SocketAddr::from(((config.api_host)(index), ports)),
                 connectors: SocketAddr::from((Ipv4Addr::LOCALHOST, ports + 1)),
                 peer: at(2),
                 node: None,
@@ -282,6 +289,7 @@ impl NetworkDevnet {
                     value_bytes: 1 << 30,
                     message_bytes: 1 << 20,
                     pending_events: 65_536,
+                    confirmations: 1,
                     relay_pause_seconds: config.relay_pause,
                 }),
                 preimages: PreimageConfig::default(),
@@ -364,11 +372,6 @@ impl NetworkDevnet {
         operator.node = Some(child);
         let deadline = Instant::now() + Duration::from_secs(60);
         loop {
-            if self.namespace.get(index).is_some_and(Option::is_some) {
-                // Reached from its own host only.
-                tokio::time::sleep(Duration::from_secs(2)).await;
-                return Ok(());
-            }
             if self.ask(index, "network_status", json!([])).await.is_ok() {
                 return Ok(());
             }
