@@ -7,14 +7,14 @@ use std::{net::SocketAddr, time::Duration};
 use alloy::primitives::{Address, B256, Bytes, U256, keccak256};
 use jsonrpsee::{
     RpcModule,
-    server::{Server, ServerConfig, ServerHandle},
+    server::{BatchRequestConfig, Server, ServerConfig, ServerHandle},
     types::{ErrorObjectOwned, error::INTERNAL_ERROR_CODE},
 };
 use serde_json::Value as Json;
 use surety_primitives::{sealed::Sealed, value::Value, vote::VoteKind};
 use tokio::sync::{mpsc, oneshot};
 
-use super::{driver::Command, exchange::Ask, store::NetworkStore};
+use super::{exchange::Ask, store::NetworkStore};
 
 /// Longest request, bytes: a payload in hex with what is around it.
 const MAX_REQUEST: u32 = 4 << 20;
@@ -42,7 +42,8 @@ pub(crate) enum Question {
 #[derive(Clone)]
 pub(crate) struct Api {
     pub(crate) store: NetworkStore,
-    pub(crate) commands: mpsc::Sender<Command>,
+    /// questions for the driver
+    pub(crate) questions: mpsc::Sender<Question>,
     pub(crate) peers: surety_p2p::Handle,
 }
 
@@ -60,6 +61,7 @@ impl ApiServer {
             .max_request_body_size(MAX_REQUEST)
             .max_response_body_size(MAX_ANSWER)
             .max_connections(256)
+            .set_batch_request_config(BatchRequestConfig::Limit(32))
             .http_only()
             .build();
         let server = Server::builder().set_config(config).build(listen).await?;
@@ -87,14 +89,18 @@ fn failed(message: impl ToString) -> ErrorObjectOwned {
 }
 
 fn invalid(message: impl ToString) -> ErrorObjectOwned {
-    ErrorObjectOwned::owned(jsonrpsee::types::error::INVALID_PARAMS_CODE, message.to_string(), None::<()>)
+    ErrorObjectOwned::owned(
+        jsonrpsee::types::error::INVALID_PARAMS_CODE,
+        message.to_string(),
+        None::<()>,
+    )
 }
 
 impl Api {
     async fn ask(&self, question: impl FnOnce(oneshot::Sender<Json>) -> Question) -> Result<Json, ErrorObjectOwned> {
         let (reply, answer) = oneshot::channel();
-        self.commands
-            .send(Command::Question(question(reply)))
+        self.questions
+            .send(question(reply))
             .await
             .map_err(|_| failed("the node is stopping"))?;
         answer.await.map_err(|_| failed("the node is stopping"))
@@ -102,13 +108,19 @@ impl Api {
 
     fn certified(&self, service: Address, kind: u8, subject: B256) -> Result<Option<Bytes>, ErrorObjectOwned> {
         let kind = VoteKind::try_from(kind).map_err(invalid)?;
-        Ok(self.store.certified(service, kind, subject).map_err(failed)?.map(Bytes::from))
+        Ok(self
+            .store
+            .certified(service, kind, subject)
+            .map_err(failed)?
+            .map(Bytes::from))
     }
 
     /// A payload of this node, or of a peer that has it.
     async fn value(&self, hash: B256) -> Result<Json, ErrorObjectOwned> {
         let store = self.store.clone();
-        let own = tokio::task::spawn_blocking(move || store.value(hash)).await.map_err(failed)?;
+        let own = tokio::task::spawn_blocking(move || store.value(hash))
+            .await
+            .map_err(failed)?;
         if let Some(found) = own.map_err(failed)?.as_deref().and_then(|bytes| shown(hash, bytes)) {
             return Ok(found);
         }
@@ -126,29 +138,35 @@ impl Api {
         let value = Value::from_json(text).map_err(invalid)?;
         let bytes = value.encode().map_err(invalid)?;
         let hash = keccak256(&bytes);
-        self.store.put_values(&[(hash, bytes)]).map_err(failed)?;
+        self.store.put_durably(hash, bytes).map_err(failed)?;
         Ok(hash)
     }
 
     fn put_sealed(&self, hash: B256, sealed: &Bytes) -> Result<bool, ErrorObjectOwned> {
         Sealed::from_rlp(sealed).map_err(invalid)?;
-        // The first one stays: who could replace it could keep the recipients from reading.
-        self.store.put_values(&[(hash, sealed.to_vec())]).map_err(failed)?;
+        // A recipient that cannot open what is here asks its peers, and keeps what it can open.
+        self.store.put_durably(hash, sealed.to_vec()).map_err(failed)?;
         Ok(true)
     }
 
     fn put_nodes(&self, nodes: &[Address]) -> Result<B256, ErrorObjectOwned> {
         if nodes.is_empty() || nodes.len() > MAX_NODES {
-            return Err(invalid(format!("found {} nodes, expected 1 to {MAX_NODES}", nodes.len())));
+            return Err(invalid(format!(
+                "found {} nodes, expected 1 to {MAX_NODES}",
+                nodes.len()
+            )));
         }
         let bytes = alloy::sol_types::SolValue::abi_encode(&nodes.to_vec());
         let hash = keccak256(&bytes);
-        self.store.put_values(&[(hash, bytes)]).map_err(failed)?;
+        self.store.put_durably(hash, bytes).map_err(failed)?;
         Ok(hash)
     }
 
     fn logs(&self, flow: U256, from: u64, limit: usize) -> Result<Json, ErrorObjectOwned> {
-        let lines = self.store.logs(flow.into(), from, limit.min(MAX_LINES)).map_err(failed)?;
+        let lines = self
+            .store
+            .logs(flow.into(), from, limit.min(MAX_LINES))
+            .map_err(failed)?;
         let line = |(number, text): (u64, String)| {
             let line: Json = serde_json::from_str(&text).unwrap_or(Json::String(text));
             serde_json::json!({"number": number, "line": line})
@@ -169,7 +187,10 @@ fn shown(hash: B256, bytes: &[u8]) -> Option<Json> {
 
 fn methods(api: Api) -> Result<RpcModule<Api>, jsonrpsee::server::RegisterMethodError> {
     let mut module = RpcModule::new(api);
-    module.register_async_method("network_status", |_, api, _| async move { api.ask(Question::Status).await })?;
+    module.register_async_method(
+        "network_status",
+        |_, api, _| async move { api.ask(Question::Status).await },
+    )?;
     module.register_async_method("network_run", |params, api, _| async move {
         let run: B256 = params.sequence().next()?;
         api.ask(|reply| Question::Run(run, reply)).await

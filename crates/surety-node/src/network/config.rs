@@ -32,7 +32,7 @@ pub struct NetworkConfig {
     /// Longest message between peers, bytes (64 KiB to 16 MiB).
     #[serde(default = "default_message_bytes")]
     pub message_bytes: u32,
-    /// Events waiting for their certificate, for each service (1 to 1,048,576); more are refused as busy.
+    /// Events waiting for their certificate, for each service (1 to 131,072); more are refused as busy.
     #[serde(default = "default_pending")]
     pub pending_events: u32,
     /// Blocks on top of one before this node acts on it (0 to 1,000). What it signs about a block that a reorganisation
@@ -79,13 +79,8 @@ impl NetworkConfig {
     pub(crate) fn rows(&self) -> [(&'static str, u64, u64, u64); 5] {
         [
             ("network.value_bytes", self.value_bytes, 1 << 20, 1 << 40),
-            (
-                "network.message_bytes",
-                self.message_bytes.into(),
-                64 << 10,
-                16 << 20,
-            ),
-            ("network.pending_events", self.pending_events.into(), 1, 1 << 20),
+            ("network.message_bytes", self.message_bytes.into(), 64 << 10, 16 << 20),
+            ("network.pending_events", self.pending_events.into(), 1, 1 << 17),
             ("network.confirmations", self.confirmations, 0, 1_000),
             ("network.relay_pause_seconds", self.relay_pause_seconds, 0, 600),
         ]

@@ -46,6 +46,15 @@ pub(crate) const COMMANDS: usize = 8_192;
 const EMISSIONS: usize = 1_024;
 /// Certified events remembered for questions.
 const RECENT: usize = 1_024;
+/// Completions, and messages of peers, taken in one turn.
+const BATCH: usize = 256;
+/// Transactions wanted, at most.
+const INTENTS: usize = 65_536;
+/// Times a transaction is tried before it is given up.
+const TRIES: u32 = 64;
+/// Blocks before a transaction is tried again, at first and at most.
+const FIRST_AGAIN: u64 = 8;
+const LONGEST_AGAIN: u64 = 256;
 /// The driver looks around at least this often.
 const IDLE: Duration = Duration::from_millis(250);
 /// Deadline of one question to a peer.
@@ -64,8 +73,43 @@ pub(crate) enum Command {
     Emit(Box<Emission>, oneshot::Sender<Result<B256, Refusal>>),
     /// A connector answers.
     Submit(Box<Submission>, oneshot::Sender<Result<(), Refusal>>),
-    /// Somebody asks through the API.
-    Question(Question),
+}
+
+/// What the driver hears.
+pub(crate) struct Inbox {
+    pub(crate) commands: mpsc::Receiver<Command>,
+    pub(crate) questions: mpsc::Receiver<Question>,
+    pub(crate) updates: mpsc::Receiver<ChainUpdate>,
+    pub(crate) peers: PeerEvents,
+    pub(crate) completions: mpsc::Receiver<(u64, Completion)>,
+    pub(crate) stop: watch::Receiver<bool>,
+}
+
+/// A transaction that is wanted until the chain shows what it was for.
+#[derive(Debug, Clone)]
+pub(crate) struct Intent {
+    wish: Wish,
+    service: Address,
+    until: Until,
+    /// block from which it is tried again
+    next: u64,
+    pause: u64,
+    tries: u32,
+}
+
+/// What shows that a transaction is not needed any more.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Until {
+    /// the run is there
+    Started(B256),
+    /// the step is settled, or the run closed
+    Settled(B256, u8),
+    /// the run is closed
+    Closed(B256),
+    /// the operator is reported about the subject
+    Reported(Address, Address, B256),
+    /// nothing: it is tried a few times
+    Tried,
 }
 
 /// Whose work is done.
@@ -103,8 +147,8 @@ pub(crate) enum Completion {
     Fetched(B256, Option<Vec<u8>>),
     /// The draw of the runs of a block.
     Mix(u64, Option<Draw>),
-    /// A transaction went through, or was not needed.
-    Relayed,
+    /// Something was written that nobody waits for.
+    Written,
 }
 
 /// One service of this node.
@@ -116,6 +160,11 @@ pub(crate) struct Service {
     pub(crate) pending: HashMap<B256, Observation>,
     pub(crate) certified: u64,
     pub(crate) recent: VecDeque<RecentEvent>,
+    /// events on their way to the disk, with their values
+    pub(crate) arriving: HashMap<B256, B256>,
+    /// events certified lately, with their values; oldest first in the order
+    pub(crate) certified_keys: HashMap<B256, B256>,
+    pub(crate) certified_order: VecDeque<B256>,
 }
 
 /// What runs recorded in a block are drawn with.
@@ -150,7 +199,7 @@ pub(crate) struct Driver {
     pub(crate) connectors: surety_connector::server::Handle,
     pub(crate) contracts: Contracts,
     pub(crate) relay: Relay,
-    pub(crate) completions: mpsc::Sender<Completion>,
+    pub(crate) completions: mpsc::Sender<(u64, Completion)>,
     pub(crate) computing: Arc<Semaphore>,
     pub(crate) max_pending: usize,
     pub(crate) set_period: u64,
@@ -172,6 +221,12 @@ pub(crate) struct Driver {
     pub(crate) verdicts: Vec<(B256, B256, surety_protocol::network::task::Verdict)>,
     // Reconsider these when something they may wait for came.
     pub(crate) stirred: HashSet<B256>,
+    pub(crate) intents: BTreeMap<B256, Intent>,
+    /// the chain has been told up to its head: what is seen from now on is acted on
+    pub(crate) caught_up: bool,
+    /// counts reorganisations; what was begun before one is void after it
+    pub(crate) epoch: u64,
+    pub(crate) asking: Arc<Semaphore>,
 }
 
 /// Unix milliseconds.
@@ -183,46 +238,48 @@ pub(crate) fn now_ms() -> u64 {
 
 impl Driver {
     /// Runs until told to stop.
-    pub(crate) async fn run(
-        mut self,
-        mut commands: mpsc::Receiver<Command>,
-        mut updates: mpsc::Receiver<ChainUpdate>,
-        mut peer_events: PeerEvents,
-        mut completions: mpsc::Receiver<Completion>,
-        mut stop: watch::Receiver<bool>,
-    ) {
+    pub(crate) async fn run(mut self, inbox: Inbox) {
+        let Inbox {
+            mut commands,
+            mut questions,
+            mut updates,
+            mut peers,
+            mut completions,
+            mut stop,
+        } = inbox;
         loop {
             let wait = self.next_tick();
             tokio::select! {
-                Some(completion) = completions.recv() => {
-                    self.completed(completion).await;
+                Some((epoch, completion)) = completions.recv() => {
+                    self.completed(epoch, completion).await;
                     // What is there is taken together: fewer wakings under load.
-                    while let Ok(completion) = completions.try_recv() {
-                        self.completed(completion).await;
+                    for _ in 0..BATCH {
+                        let Ok((epoch, completion)) = completions.try_recv() else { break };
+                        self.completed(epoch, completion).await;
                     }
                 }
-                Some(event) = peer_events.recv() => {
+                Some(event) = peers.recv() => {
                     self.peer(event).await;
-                    while let Some(event) = peer_events.try_recv() {
+                    for _ in 0..BATCH {
+                        let Some(event) = peers.try_recv() else { break };
                         self.peer(event).await;
                     }
                 }
                 Some(update) = updates.recv() => self.chain(update).await,
                 Some(command) = commands.recv() => {
-                    self.command(command).await;
-                    let mut taken = 1;
-                    while taken < EMISSIONS && let Ok(command) = commands.try_recv() {
-                        self.command(command).await;
-                        taken += 1;
+                    self.command(command);
+                    for _ in 0..EMISSIONS {
+                        let Ok(command) = commands.try_recv() else { break };
+                        self.command(command);
                     }
                     self.commit_emissions();
                 }
+                Some(question) = questions.recv() => self.question(question),
                 () = tokio::time::sleep(wait) => {}
                 _ = stop.changed() => return,
             }
             self.tick().await;
             self.reconsider().await;
-            self.see_results();
             self.commit_emissions();
         }
     }
@@ -232,7 +289,10 @@ impl Driver {
         let events = self.services.values().filter_map(|s| s.events.as_ref()?.next_tick());
         let tasks = self.tasks.values().filter_map(|t| t.machine.next_tick());
         let next = events.chain(tasks).min();
-        next.map_or(IDLE, |at| Duration::from_millis(at.saturating_sub(now)).min(IDLE))
+        // Never zero: what is due is done in the turn that follows.
+        next.map_or(IDLE, |at| {
+            Duration::from_millis(at.saturating_sub(now).max(1)).min(IDLE)
+        })
     }
 
     async fn tick(&mut self) {
@@ -240,7 +300,12 @@ impl Driver {
         let due: Vec<Address> = self
             .services
             .iter()
-            .filter(|(_, s)| s.events.as_ref().and_then(EventConsensus::next_tick).is_some_and(|at| at <= now))
+            .filter(|(_, s)| {
+                s.events
+                    .as_ref()
+                    .and_then(EventConsensus::next_tick)
+                    .is_some_and(|at| at <= now)
+            })
             .map(|(service, _)| *service)
             .collect();
         for service in due {
@@ -249,16 +314,24 @@ impl Driver {
         self.tick_tasks(now).await;
     }
 
-    async fn command(&mut self, command: Command) {
+    fn command(&mut self, command: Command) {
         match command {
             Command::Registered(registration) => self.connector_came(&registration),
             Command::Emit(emission, reply) => self.emit(*emission, reply),
             Command::Submit(submission, reply) => self.submit(*submission, reply),
-            Command::Question(question) => self.question(question),
         }
     }
 
-    async fn completed(&mut self, completion: Completion) {
+    async fn completed(&mut self, epoch: u64, completion: Completion) {
+        // The machines that waited for these are gone.
+        let void = epoch != self.epoch
+            && matches!(
+                completion,
+                Completion::Stored(..) | Completion::TaskStored(..) | Completion::Computed(..) | Completion::Mix(..)
+            );
+        if void {
+            return;
+        }
         match completion {
             Completion::Observed(batch, result) => self.observed(batch, result).await,
             Completion::Stored(service, ticket, Ok(refused)) => {
@@ -269,7 +342,8 @@ impl Driver {
                         value: vote.value,
                     })
                     .collect();
-                self.feed_events(service, event::Input::Stored { ticket, refused }).await;
+                self.feed_events(service, event::Input::Stored { ticket, refused })
+                    .await;
             }
             Completion::TaskStored(task, ticket, Ok(kept)) => {
                 let input = surety_protocol::network::task::Input::Stored { ticket, kept };
@@ -295,7 +369,7 @@ impl Driver {
                     self.stir_all();
                 }
             }
-            Completion::Relayed => {}
+            Completion::Written => {}
         }
     }
 
@@ -341,7 +415,7 @@ impl Driver {
                     self.accuse(request.peer, Misbehaviour::Malformed).await;
                 }
             },
-            PeerEvent::PeerConnected { .. } => self.stir_all(),
+            PeerEvent::PeerConnected { operator: Some(_), .. } => self.stir_all(),
             _ => {}
         }
     }
@@ -394,32 +468,35 @@ impl Driver {
         let Some(found) = self.services.get(&service) else {
             return;
         };
-        let (scheme, turns, completions) = (
+        let (scheme, turns, completions, epoch) = (
             found.scheme.clone(),
             self.computing.clone(),
             self.completions.clone(),
+            self.epoch,
         );
         tokio::spawn(async move {
             let Ok(_turn) = turns.acquire().await else { return };
             let run = move || work.run(&*scheme.read().unwrap_or_else(PoisonError::into_inner));
             if let Ok(done) = tokio::task::spawn_blocking(run).await {
-                let _stopping = completions.send(Completion::Computed(target, ticket, done)).await;
+                let _stopping = completions
+                    .send((epoch, Completion::Computed(target, ticket, done)))
+                    .await;
             }
         });
     }
 
     /// Does something that waits for the disk, and tells the driver.
     pub(crate) fn write(&self, work: impl FnOnce() -> Completion + Send + 'static) {
-        let completions = self.completions.clone();
+        let (completions, epoch) = (self.completions.clone(), self.epoch);
         tokio::spawn(async move {
             if let Ok(completion) = tokio::task::spawn_blocking(work).await {
-                let _stopping = completions.send(completion).await;
+                let _stopping = completions.send((epoch, completion)).await;
             }
         });
     }
 
     /// Brings evidence to the chain.
-    pub(crate) fn convict(&self, service: Address, evidence: &Evidence) {
+    pub(crate) fn convict(&mut self, service: Address, evidence: &Evidence) {
         let ballot = evidence.ballot.to_proven();
         let against = evidence.against.to_proven();
         let (Ok(ballot), Ok(against)) = (ballot, against) else {
@@ -448,15 +525,58 @@ impl Driver {
             surety_protocol::network::Fault::Minority => Wish::Minority(ballot, against),
             surety_protocol::network::Fault::WrongResult => Wish::WrongResult(ballot, against),
         };
-        self.wish(id, wish, service);
+        let until = Until::Reported(service, evidence.operator, evidence.ballot.vote.subject);
+        self.intend(id, wish, service, until);
     }
 
-    /// Has something sent, in turn with the service's other operators.
-    pub(crate) fn wish(&self, id: B256, wish: Wish, service: Address) {
+    /// Has something sent, in turn with the service's other operators, and again until the chain shows it.
+    pub(crate) fn intend(&mut self, id: B256, wish: Wish, service: Address, until: Until) {
+        if self.intents.contains_key(&id) {
+            return;
+        }
+        if self.intents.len() >= INTENTS {
+            tracing::error!(?until, "too many transactions are wanted: one is forgotten");
+            self.intents.pop_first();
+        }
         let others = self.ledger.operators(service);
-        let completions = self.completions.clone();
-        self.relay.wish(id, wish, &others, move |_| {
-            let _full_or_stopping = completions.try_send(Completion::Relayed);
+        self.relay.wish(id, wish.clone(), &others);
+        self.intents.insert(
+            id,
+            Intent {
+                wish,
+                service,
+                until,
+                next: self.ledger.block.saturating_add(FIRST_AGAIN),
+                pause: FIRST_AGAIN,
+                tries: 1,
+            },
+        );
+    }
+
+    /// Tries again what the chain does not show yet.
+    fn pursue(&mut self) {
+        let (ledger, relay) = (&self.ledger, &self.relay);
+        self.intents.retain(|id, intent| {
+            let done = match intent.until {
+                Until::Started(run) => ledger.runs.contains_key(&run),
+                Until::Settled(run, step) => ledger
+                    .runs
+                    .get(&run)
+                    .is_some_and(|r| r.closed || r.settled.contains_key(&step)),
+                Until::Closed(run) => ledger.runs.get(&run).is_none_or(|r| r.closed),
+                Until::Reported(service, operator, subject) => ledger.reported.contains(&(service, operator, subject)),
+                Until::Tried => intent.tries >= 3,
+            };
+            if done || intent.tries > TRIES {
+                return false;
+            }
+            if ledger.block >= intent.next {
+                intent.tries = intent.tries.saturating_add(1);
+                intent.pause = intent.pause.saturating_mul(2).min(LONGEST_AGAIN);
+                intent.next = ledger.block.saturating_add(intent.pause);
+                relay.wish(*id, intent.wish.clone(), &ledger.operators(intent.service));
+            }
+            true
         });
     }
 
@@ -465,17 +585,58 @@ impl Driver {
             News::None => {}
             News::Restart => {
                 tracing::warn!("the chain was reorganised: reading it again");
+                self.caught_up = false;
+                self.epoch = self.epoch.saturating_add(1);
                 self.tasks.clear();
                 self.runs.clear();
+                self.flows.clear();
                 self.mixes.clear();
+                self.mixing.clear();
+                self.results.clear();
+                self.verdicts.clear();
+                // What was voted is on disk; the machines begin anew with the sets of this chain.
+                for service in self.services.values_mut() {
+                    service.events = None;
+                }
             }
-            News::Head => self.head().await,
-            News::Set(set, quorum) => self.set_fixed(set, quorum).await,
-            News::Members => self.publish_members(),
+            News::CaughtUp => {
+                self.caught_up = true;
+                self.publish_members();
+                let services: Vec<Address> = self.services.keys().copied().collect();
+                for service in services {
+                    self.know_sets(service);
+                    if let Some((set, quorum)) = self.ledger.newest_set(service) {
+                        self.set_fixed(set, quorum).await;
+                    }
+                }
+                self.head().await;
+            }
+            // What the past calls for has been done or missed.
             News::Flow(flow) => self.flow_created(&flow),
+            _ if !self.caught_up => {}
+            News::Head => self.head().await,
+            News::Set(set, quorum) => {
+                self.know_sets(set.service());
+                self.set_fixed(set, quorum).await;
+            }
+            News::Members => self.publish_members(),
             News::Run(run) => {
                 self.stirred.insert(run);
             }
+        }
+    }
+
+    /// Votes in any of these sets can be checked.
+    fn know_sets(&mut self, service: Address) {
+        let (Some(found), Some(sets)) = (self.services.get(&service), self.ledger.sets.get(&service)) else {
+            return;
+        };
+        let mut scheme = found.scheme.write().unwrap_or_else(PoisonError::into_inner);
+        for (set, _) in sets {
+            scheme.insert(set.clone());
+        }
+        if let Some((oldest, _)) = sets.first() {
+            scheme.forget_before(oldest.number());
         }
     }
 
@@ -500,6 +661,7 @@ impl Driver {
     /// What a new block calls for.
     async fn head(&mut self) {
         self.tick_tasks_block().await;
+        self.pursue();
         let (block, time) = (self.ledger.block, self.ledger.time);
         let due: Vec<(B256, Address)> = self
             .ledger
@@ -509,7 +671,8 @@ impl Driver {
             .map(|(id, case)| (*id, case.service))
             .collect();
         for (case, service) in due {
-            self.wish(case, Wish::Punish(case), service);
+            let others = self.ledger.operators(service);
+            self.relay.wish(case, Wish::Punish(case), &others);
         }
         let services: Vec<Address> = self.services.keys().copied().collect();
         for service in services {
@@ -517,7 +680,8 @@ impl Driver {
                 // One wish a set, whatever the block.
                 let number = self.ledger.newest_set(service).map_or(0, |(set, _)| set.number());
                 let id = alloy::primitives::keccak256([service.as_slice(), &number.to_be_bytes()].concat());
-                self.wish(id, Wish::Fix(service), service);
+                let others = self.ledger.operators(service);
+                self.relay.wish(id, Wish::Fix(service), &others);
             }
         }
         self.stir_all();
@@ -537,7 +701,11 @@ impl Driver {
         };
         let age = block.saturating_sub(set.fixed_at());
         let then: HashSet<Address> = set.members().iter().map(|m| m.operator).collect();
-        let changed = if now.len() > 128 { age >= self.set_period } else { now != then };
+        let changed = if now.len() > 128 {
+            age >= self.set_period
+        } else {
+            now != then
+        };
         let since = self.ledger.set_times.get(&service).copied().unwrap_or_default();
         let old = self.ledger.time.saturating_sub(since) >= self.max_set_age / AGE_DIVISOR;
         (changed || old) && age >= self.set_period
@@ -550,11 +718,28 @@ impl Driver {
             return;
         }
         let mut operators: Vec<Address> = self.ledger.operators(service);
+        if operators.is_empty() {
+            // Of a service this node has no part in: whoever is connected may have it.
+            operators = self.peers.operators();
+        }
         operators.retain(|operator| *operator != self.me);
-        let (peers, completions) = (self.peers.clone(), self.completions.clone());
+        // Not everybody asks the same one first.
+        let first =
+            usize::from(hash.first().copied().unwrap_or_default() ^ self.me.first().copied().unwrap_or_default());
+        if !operators.is_empty() {
+            let middle = first % operators.len();
+            operators.rotate_left(middle);
+        }
+        let (peers, completions, turns, epoch) = (
+            self.peers.clone(),
+            self.completions.clone(),
+            self.asking.clone(),
+            self.epoch,
+        );
         let (me, secret) = (self.me, self.encryption.clone());
         let max_value = surety_primitives::value::MAX_VALUE_BYTES;
         tokio::spawn(async move {
+            let Ok(_turn) = turns.acquire().await else { return };
             let mut found = None;
             for operator in operators {
                 match peers.ask(operator, ask.encode(), ASK).await {
@@ -569,7 +754,7 @@ impl Driver {
                     Err(error) => tracing::debug!(%operator, %error, "not answered"),
                 }
             }
-            let _stopping = completions.send(Completion::Fetched(hash, found)).await;
+            let _stopping = completions.send((epoch, Completion::Fetched(hash, found))).await;
         });
     }
 
@@ -578,7 +763,7 @@ impl Driver {
         match found {
             Some(bytes) => {
                 self.missing.remove(&hash);
-                if let Err(error) = self.store.put_values(&[(hash, bytes)]) {
+                if let Err(error) = self.store.put_checked(hash, bytes) {
                     tracing::error!(%error, "a payload cannot be kept");
                 }
                 self.stir_all();
@@ -599,7 +784,7 @@ impl Driver {
             return Some(*draw);
         }
         if block < self.ledger.block && self.mixing.insert(block) {
-            let (contracts, completions) = (self.contracts.clone(), self.completions.clone());
+            let (contracts, completions, epoch) = (self.contracts.clone(), self.completions.clone(), self.epoch);
             tokio::spawn(async move {
                 let draw = match contracts.draw(block).await {
                     Ok(found) => found.map(|(mix, time)| Draw { mix, time }),
@@ -608,7 +793,7 @@ impl Driver {
                         None
                     }
                 };
-                let _stopping = completions.send(Completion::Mix(block, draw)).await;
+                let _stopping = completions.send((epoch, Completion::Mix(block, draw))).await;
             });
         }
         while self.mixes.len() > 4_096 {
@@ -634,10 +819,6 @@ fn check(ask: &Ask, bytes: &[u8], me: Address, secret: &sealed::SecretKey) -> bo
 fn answer(store: &NetworkStore, ask: Ask) -> Result<Option<Vec<u8>>, StoreError> {
     match ask {
         Ask::Value(hash) | Ask::Result(hash) => store.value(hash),
-        Ask::Certified {
-            service,
-            kind,
-            subject,
-        } => store.certified(service, kind, subject),
+        Ask::Certified { service, kind, subject } => store.certified(service, kind, subject),
     }
 }

@@ -36,11 +36,7 @@ impl Ask {
                 1_u8.encode(&mut fields);
                 hash.encode(&mut fields);
             }
-            Self::Certified {
-                service,
-                kind,
-                subject,
-            } => {
+            Self::Certified { service, kind, subject } => {
                 2_u8.encode(&mut fields);
                 service.encode(&mut fields);
                 (*kind as u8).encode(&mut fields);

@@ -33,6 +33,8 @@ pub(crate) enum ChainUpdate {
         /// Unix seconds
         time: u64,
     },
+    /// All there is has been told: what follows happens now.
+    CaughtUp,
     /// A set was fixed; the quorum that counts for it, in 1/10,000.
     Set(SetRecord, u16),
     /// Who may take part in a service now: operator and where its peer is.
@@ -90,6 +92,8 @@ pub(crate) enum ChainUpdate {
         service: Address,
         /// who
         operator: Address,
+        /// about what
+        subject: B256,
         /// Unix seconds from when it can be punished
         until: u64,
     },
@@ -153,17 +157,41 @@ impl Follower {
         // All at the first head.
         let mut stale: Vec<Address> = self.services.clone();
         let mut read_at = 0_u64;
+        let mut caught_up = false;
         loop {
             if *stop.borrow() {
                 return;
             }
             match self.step(&mut source, &mut stale, &mut read_at, &stop).await {
-                Ok(true) => {
+                Ok(Polled::Restarted) => {
+                    caught_up = false;
+                    continue;
+                }
+                Ok(Polled::News) => {
                     pause = self.poll;
                     continue;
                 }
-                Ok(false) => pause = self.poll,
+                Ok(Polled::Nothing) => {
+                    pause = self.poll;
+                    if !caught_up && (read_at > 0 || self.services.is_empty()) {
+                        caught_up = true;
+                        if self.tell(ChainUpdate::CaughtUp).await.is_err() {
+                            return;
+                        }
+                    }
+                }
                 Err(Stop::Closed) => return,
+                Err(Stop::Chain(Error::DeepReorg { oldest })) => {
+                    tracing::error!(
+                        oldest,
+                        "a reorganisation deeper than what is remembered: reading the chain again"
+                    );
+                    if self.tell(ChainUpdate::Restart).await.is_err() {
+                        return;
+                    }
+                    (source, caught_up) = (self.source(), false);
+                    stale.clone_from(&self.services);
+                }
                 Err(Stop::Chain(error)) => {
                     tracing::warn!(%error, seconds = pause.as_secs(), "the chain cannot be followed, trying again");
                     pause = pause.saturating_mul(2).min(MAX_PAUSE);
@@ -183,23 +211,27 @@ impl Follower {
         stale: &mut Vec<Address>,
         read_at: &mut u64,
         stop: &watch::Receiver<bool>,
-    ) -> Result<bool, Stop> {
+    ) -> Result<Polled, Stop> {
         let events = source.poll().await?;
         if events.iter().any(|e| matches!(e, ChainEvent::Rollback { .. })) {
             self.tell(ChainUpdate::Restart).await?;
             *source = self.source();
             stale.clone_from(&self.services);
-            return Ok(true);
+            return Ok(Polled::Restarted);
         }
-        let new = !events.is_empty();
+        let polled = if events.is_empty() {
+            Polled::Nothing
+        } else {
+            Polled::News
+        };
         for event in events {
             match event {
                 ChainEvent::Rollback { .. } => {}
                 ChainEvent::Log(log) => {
-                    if let Some(service) = self.membership(&log)
-                        && !stale.contains(&service)
-                    {
-                        stale.push(service);
+                    for service in self.membership(&log) {
+                        if !stale.contains(&service) {
+                            stale.push(service);
+                        }
                     }
                     if let Some(update) = self.decoded(&log, stop).await? {
                         self.tell(update).await?;
@@ -229,35 +261,34 @@ impl Follower {
                 }
             }
         }
-        Ok(new)
+        Ok(polled)
     }
 
     async fn tell(&self, update: ChainUpdate) -> Result<(), Stop> {
         self.updates.send(update).await.map_err(|_| Stop::Closed)
     }
 
-    /// The service of ours whose members a log changes.
-    fn membership(&self, log: &Log) -> Option<Address> {
+    /// The services of ours whose members a log changes.
+    fn membership(&self, log: &Log) -> Vec<Address> {
         let d = self.contracts.deployment();
-        let service = if log.address() == d.staking {
-            let topic = *log.topics().first()?;
-            let changes = [
-                IStaking::Deposited::SIGNATURE_HASH,
-                IStaking::Leaving::SIGNATURE_HASH,
-                IStaking::BondWithdrawn::SIGNATURE_HASH,
-                IStaking::Slashed::SIGNATURE_HASH,
-            ];
-            changes
-                .contains(&topic)
-                .then(|| log.topics().get(1).map(|t| Address::from_word(*t)))
-                .flatten()?
-        } else if log.address() == d.registry && log.topics().first() == Some(&IRegistry::KeysSet::SIGNATURE_HASH) {
-            // Of which service, the log does not say; there are few.
-            *self.services.first()?
-        } else {
-            return None;
+        let Some(topic) = log.topics().first() else {
+            return Vec::new();
         };
-        self.services.contains(&service).then_some(service)
+        if log.address() == d.registry && *topic == IRegistry::KeysSet::SIGNATURE_HASH {
+            // Of which services, the log does not say; there are few.
+            return self.services.clone();
+        }
+        let changes = [
+            IStaking::Deposited::SIGNATURE_HASH,
+            IStaking::Leaving::SIGNATURE_HASH,
+            IStaking::BondWithdrawn::SIGNATURE_HASH,
+            IStaking::Slashed::SIGNATURE_HASH,
+        ];
+        let service = log.topics().get(1).map(|t| Address::from_word(*t));
+        service
+            .into_iter()
+            .filter(|service| log.address() == d.staking && changes.contains(topic) && self.services.contains(service))
+            .collect()
     }
 
     async fn members(&self, service: Address) -> Result<Vec<Member>, Error> {
@@ -378,9 +409,7 @@ fn tasks(log: &Log, block: u64, topic: B256) -> Option<ChainUpdate> {
                 executor: e.executor,
             }
         }
-        ITasks::RunClosed::SIGNATURE_HASH => {
-            ChainUpdate::Closed(ITasks::RunClosed::decode_log(&log.inner).ok()?.run)
-        }
+        ITasks::RunClosed::SIGNATURE_HASH => ChainUpdate::Closed(ITasks::RunClosed::decode_log(&log.inner).ok()?.run),
         _ => return None,
     })
 }
@@ -393,12 +422,23 @@ fn faults(log: &Log, topic: B256) -> Option<ChainUpdate> {
                 case: e.id,
                 service: e.service,
                 operator: e.operator,
+                subject: e.subject,
                 until: e.until,
             }
         }
         IFaults::Punished::SIGNATURE_HASH => ChainUpdate::Punished(IFaults::Punished::decode_log(&log.inner).ok()?.id),
         _ => return None,
     })
+}
+
+/// What a poll brought.
+enum Polled {
+    /// Everything is told again.
+    Restarted,
+    /// Something.
+    News,
+    /// Nothing: all is told.
+    Nothing,
 }
 
 /// Why a poll ended.

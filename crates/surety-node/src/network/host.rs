@@ -19,11 +19,7 @@ pub(crate) struct Host {
 }
 
 impl Host {
-    async fn ask<T>(
-        &self,
-        command: Command,
-        answer: oneshot::Receiver<Result<T, Refusal>>,
-    ) -> Result<T, Refusal> {
+    async fn ask<T>(&self, command: Command, answer: oneshot::Receiver<Result<T, Refusal>>) -> Result<T, Refusal> {
         let stopping = || Refusal::new(Code::Busy, "the node is stopping");
         // Waits while the queue is full: a connector is read from only as fast as the node records.
         self.commands.send(command).await.map_err(|_| stopping())?;

@@ -12,7 +12,7 @@ use surety_primitives::{certificate::Quorum, set::Set};
 use super::follow::{ChainUpdate, FlowRecord, Member};
 
 /// Sets kept of a service: those that runs still refer to.
-const SETS: usize = 16;
+const SETS: usize = 64;
 /// Runs that ended, kept for questions about them.
 const ENDED: usize = 10_000;
 
@@ -57,6 +57,8 @@ pub(crate) struct Ledger {
     pub(crate) deleted: BTreeMap<U256, ()>,
     pub(crate) runs: HashMap<B256, Run>,
     ended: std::collections::VecDeque<B256>,
+    /// operators reported about a subject of a service
+    pub(crate) reported: std::collections::HashSet<(Address, Address, B256)>,
     pub(crate) cases: HashMap<B256, Case>,
 }
 
@@ -69,6 +71,8 @@ pub(crate) enum News {
     Restart,
     /// A new block.
     Head,
+    /// All there is has been told.
+    CaughtUp,
     /// A newer set of a service is in force.
     Set(Arc<Set>, Quorum),
     /// Others may take part in the network now.
@@ -91,6 +95,7 @@ impl Ledger {
                 (self.block, self.time) = (block, time);
                 News::Head
             }
+            ChainUpdate::CaughtUp => News::CaughtUp,
             ChainUpdate::Set(record, quorum) => {
                 let [first, second] = &record.roll;
                 let set = Set::from_pages(record.service, record.set, record.fixed_at, [first, second]);
@@ -177,9 +182,11 @@ impl Ledger {
             ChainUpdate::Reported {
                 case,
                 service,
-                operator: _,
+                operator,
+                subject,
                 until,
             } => {
+                self.reported.insert((service, operator, subject));
                 self.cases.insert(
                     case,
                     Case {

@@ -49,6 +49,8 @@ pub(crate) enum Wish {
     WrongResult(Box<Proven>, Box<Proven>),
     /// Slash those in a case.
     Punish(B256),
+    /// Keep a block's randomness before the EVM forgets its hash.
+    Pin(u64),
 }
 
 impl Wish {
@@ -62,6 +64,7 @@ impl Wish {
             Self::Minority(..) => "reportMinority",
             Self::WrongResult(..) => "reportResult",
             Self::Punish(_) => "punish",
+            Self::Pin(_) => "pin",
         }
     }
 }
@@ -104,12 +107,20 @@ impl Relay {
     }
 
     /// Sends `wish` when it is this node's turn among `others`; `id` says what it does, so that nothing waits twice.
-    /// `done` is called with whether it is on the chain now, by whomever.
-    pub(crate) fn wish(&self, id: B256, wish: Wish, others: &[Address], done: impl FnOnce(bool) + Send + 'static) {
+    pub(crate) fn wish(&self, id: B256, wish: Wish, others: &[Address]) {
         {
             let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-            if waiting.len() >= MAX_WAITING && !waiting.contains(&id) {
-                tracing::warn!(what = wish.name(), "too many transactions are waiting, this one is put off");
+            // What only returns money leaves room for what cannot wait.
+            let room = if matches!(wish, Wish::Close(_)) {
+                MAX_WAITING / 16
+            } else {
+                MAX_WAITING
+            };
+            if waiting.len() >= room && !waiting.contains(&id) {
+                tracing::warn!(
+                    what = wish.name(),
+                    "too many transactions are waiting, this one is put off"
+                );
                 return;
             }
             if !waiting.insert(id) {
@@ -121,16 +132,11 @@ impl Relay {
         let relay = self.clone();
         tokio::spawn(async move {
             let mut stop = relay.stop.clone();
-            let sent = tokio::select! {
-                sent = relay.send(&wish, wait) => sent,
-                _ = stop.changed() => false,
-            };
-            relay
-                .waiting
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .remove(&id);
-            done(sent);
+            tokio::select! {
+                _sent = relay.send(&wish, wait) => {}
+                _ = stop.changed() => {}
+            }
+            relay.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
         });
     }
 
@@ -205,6 +211,12 @@ impl Relay {
                     .await?
             }
             Wish::Punish(case) => self.actions.punish(*case).await?,
+            Wish::Pin(block) => {
+                let Some(randomness) = self.contracts.randomness(*block).await? else {
+                    return Ok(false);
+                };
+                self.actions.pin_randomness(*block, randomness.header).await?
+            }
         };
         Ok(true)
     }

@@ -41,6 +41,8 @@ use crate::store::{CommitHook, Identity as StoreIdentity, StoreError};
 
 /// Updates of the chain waiting for the driver.
 const UPDATES: usize = 1_024;
+/// Questions of API callers waiting for the driver; more wait outside.
+const QUESTIONS: usize = 64;
 /// How long connectors' calls in progress may take at shutdown.
 const GRACE: Duration = Duration::from_secs(5);
 /// Keys of `service.toml` that are not the network's.
@@ -177,11 +179,13 @@ fn addresses(key: &'static str, texts: &[String]) -> Result<Vec<surety_p2p::Mult
     texts
         .iter()
         .map(|text| {
-            text.parse().map_err(|e: <surety_p2p::Multiaddr as std::str::FromStr>::Err| NetworkError::Address {
-                key,
-                found: text.clone(),
-                cause: e.to_string(),
-            })
+            text.parse().map_err(
+                |e: <surety_p2p::Multiaddr as std::str::FromStr>::Err| NetworkError::Address {
+                    key,
+                    found: text.clone(),
+                    cause: e.to_string(),
+                },
+            )
         })
         .collect()
 }
@@ -253,11 +257,16 @@ pub(crate) async fn start(parts: Parts) -> Result<NetworkHandle, NetworkError> {
                 pending: HashMap::new(),
                 certified: 0,
                 recent: VecDeque::new(),
+                arriving: HashMap::new(),
+                certified_keys: HashMap::new(),
+                certified_order: VecDeque::new(),
             },
         );
     }
     let rpc = contracts.rpc();
-    let set_period = rpc.call(contracts.deployment().quorum, IQuorum::setPeriodCall {}).await?;
+    let set_period = rpc
+        .call(contracts.deployment().quorum, IQuorum::setPeriodCall {})
+        .await?;
     let max_set_age = rpc.call(contracts.deployment().tasks, ITasks::maxSetAgeCall {}).await?;
 
     let (members, watched) = watch::channel(Arc::new(Members::new()));
@@ -274,17 +283,18 @@ pub(crate) async fn start(parts: Parts) -> Result<NetworkHandle, NetworkError> {
     let (peers, peer_events) = Network::start(p2p, Identity::new(secret)?, watched).await?;
 
     let (commands, commanded) = mpsc::channel(COMMANDS);
+    let (questions, asked) = mpsc::channel(QUESTIONS);
     let (completions, completed) = mpsc::channel(COMPLETIONS);
     let (updates, updated) = mpsc::channel(UPDATES);
     let host = Arc::new(Host {
         services: hosted,
-        commands: commands.clone(),
+        commands,
     });
     let token = Token::read_or_create(&config.connector_token)?;
     let connectors = Server::start(host, &Listen::Tcp(config.connectors), token, Limits::default()).await?;
     let api = Api {
         store: store.clone(),
-        commands,
+        questions,
         peers: peers.clone(),
     };
     let api = ApiServer::start(api, config.api)
@@ -345,10 +355,21 @@ pub(crate) async fn start(parts: Parts) -> Result<NetworkHandle, NetworkError> {
         results: Vec::new(),
         verdicts: Vec::new(),
         stirred: HashSet::new(),
+        intents: BTreeMap::new(),
+        caught_up: false,
+        epoch: 0,
+        asking: Arc::new(Semaphore::new(8)),
     };
     let tasks = vec![
         tokio::spawn(follower.run(stop.clone())),
-        tokio::spawn(driver.run(commanded, updated, peer_events, completed, stop)),
+        tokio::spawn(driver.run(super::driver::Inbox {
+            commands: commanded,
+            questions: asked,
+            updates: updated,
+            peers: peer_events,
+            completions: completed,
+            stop,
+        })),
     ];
     Ok(NetworkHandle {
         connectors,

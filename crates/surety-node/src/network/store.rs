@@ -24,8 +24,8 @@ const SCHEMA: u64 = 1;
 const PAGE_CACHE: usize = 32 << 20;
 /// Lines kept of each flow's log.
 const LOG_LINES: u64 = 10_000;
-/// Sets of a service whose votes are kept: the last ones. A node votes in the newest only.
-const SETS_KEPT: u64 = 8;
+/// Sets of a service whose votes on events are kept, besides the newest: a node votes on events in the newest only.
+const SETS_KEPT: u64 = 2;
 /// Certificates kept, all services together.
 const CERTIFICATES: u64 = 1 << 20;
 
@@ -79,6 +79,8 @@ impl std::fmt::Debug for NetworkStore {
 /// What this node's connector returned for an attempt of a task.
 #[derive(Debug, Clone, PartialEq, Eq, RlpEncodable, RlpDecodable)]
 pub(crate) struct OwnAnswer {
+    /// hash of the inputs it answers
+    pub(crate) inputs: B256,
     /// hash of the output, or its commitment
     pub(crate) output: B256,
     /// seconds it took
@@ -92,6 +94,7 @@ pub(crate) struct OwnAnswer {
 /// A vote's value and the result that it is about, as stored.
 #[derive(RlpEncodable, RlpDecodable)]
 struct StoredResult {
+    set: u64,
     value: B256,
     attempt: u8,
     inputs: B256,
@@ -100,9 +103,10 @@ struct StoredResult {
     bytes: u32,
 }
 
-impl From<(B256, &TaskResult)> for StoredResult {
-    fn from((value, r): (B256, &TaskResult)) -> Self {
+impl From<(u64, B256, &TaskResult)> for StoredResult {
+    fn from((set, value, r): (u64, B256, &TaskResult)) -> Self {
         Self {
+            set,
             value,
             attempt: r.attempt,
             inputs: r.inputs,
@@ -238,7 +242,9 @@ impl NetworkStore {
             }
             if let Some(last) = set.checked_sub(SETS_KEPT) {
                 let (low, high) = (vote_range(service, 0), vote_range(service, last));
-                io!(table.retain_in(low.as_slice()..high.as_slice(), |_, _| false));
+                // Tasks go on in the set they were drawn from, so their votes stay.
+                let event = VoteKind::Event as u8;
+                io!(table.retain_in(low.as_slice()..high.as_slice(), |key, _| key.get(28) != Some(&event)));
             }
         }
         self.commit(write)?;
@@ -264,15 +270,14 @@ impl NetworkStore {
     }
 
     /// What connectors saw and was neither certified nor dropped, at most `limit`.
-    pub(crate) fn observed(&self, limit: usize) -> Result<Vec<(Observation, Vec<u8>)>, StoreError> {
+    pub(crate) fn observed(&self, limit: usize) -> Result<Vec<Observation>, StoreError> {
         let read = io!(self.inner.db.begin_read());
         let table = io!(read.open_table(OBSERVED));
         let mut all = Vec::new();
         for row in io!(table.iter()).take(limit) {
             let row = io!(row).1;
-            let (head, data) = row.value();
-            let observation = Observation::decode(&mut &*head).map_err(|e| StoreError::Io(e.to_string()))?;
-            all.push((observation, data.to_vec()));
+            let (mut head, _) = row.value();
+            all.push(Observation::decode(&mut head).map_err(|e| StoreError::Io(e.to_string()))?);
         }
         Ok(all)
     }
@@ -338,8 +343,23 @@ impl NetworkStore {
         Ok(votes)
     }
 
-    /// Keeps values by their hash; the oldest give way when the bound is reached.
+    /// Keeps values by their hash; the oldest give way when the bound is reached. What is there stays, unless it is not
+    /// what the hash is of and this is.
     pub(crate) fn put_values(&self, values: &[(B256, Vec<u8>)]) -> Result<(), StoreError> {
+        self.put(values, redb::Durability::None, false)
+    }
+
+    /// The same for what was checked: it replaces what is there.
+    pub(crate) fn put_checked(&self, hash: B256, value: Vec<u8>) -> Result<(), StoreError> {
+        self.put(&[(hash, value)], redb::Durability::None, true)
+    }
+
+    /// The same for what somebody was told is kept: durable when it returns.
+    pub(crate) fn put_durably(&self, hash: B256, value: Vec<u8>) -> Result<(), StoreError> {
+        self.put(&[(hash, value)], redb::Durability::Immediate, false)
+    }
+
+    fn put(&self, values: &[(B256, Vec<u8>)], durability: redb::Durability, replace: bool) -> Result<(), StoreError> {
         if values.is_empty() {
             return Ok(());
         }
@@ -350,14 +370,22 @@ impl NetworkStore {
             .unwrap_or_else(std::sync::PoisonError::into_inner);
         let mut bytes = *total;
         let mut write = io!(self.inner.db.begin_write());
-        // Data can be had from the other members, or is made again: losing the last moments of it costs nothing.
-        io!(write.set_durability(redb::Durability::None));
+        // Most data can be had from the other members, or is made again: losing the last moments of it costs nothing.
+        io!(write.set_durability(durability));
         {
             let mut table = io!(write.open_table(VALUES));
             let mut ages = io!(write.open_table(VALUES_BY_AGE));
             let mut next = io!(ages.last()).map_or(0, |(n, _)| n.value().saturating_add(1));
             for (hash, value) in values {
-                if io!(table.get(hash.0)).is_some() {
+                let found = io!(table.get(hash.0)).map(|found| {
+                    let (number, bytes) = found.value();
+                    (number, bytes.len(), keccak256(bytes) == *hash)
+                });
+                if let Some((number, length, genuine)) = found {
+                    if !genuine && (replace || keccak256(value) == *hash) {
+                        io!(table.insert(hash.0, (number, value.as_slice())));
+                        bytes = bytes.saturating_sub(length as u64).saturating_add(value.len() as u64);
+                    }
                     continue;
                 }
                 io!(table.insert(hash.0, (next, value.as_slice())));
@@ -448,7 +476,7 @@ impl NetworkStore {
             if kept {
                 let mut tasks = io!(write.open_table(TASK_VOTES));
                 let key = task_key(recorded.result.task, vote.kind, vote.subject);
-                let row = StoredResult::from((vote.value, &recorded.result));
+                let row = StoredResult::from((set, vote.value, &recorded.result));
                 io!(tasks.insert(key.as_slice(), alloy_rlp::encode(&row).as_slice()));
             }
             kept
@@ -457,8 +485,8 @@ impl NetworkStore {
         Ok(kept)
     }
 
-    /// All votes about a task.
-    pub(crate) fn recorded(&self, task: B256) -> Result<Vec<Recorded>, StoreError> {
+    /// All votes about a task, cast in this set.
+    pub(crate) fn recorded(&self, task: B256, set: u64) -> Result<Vec<Recorded>, StoreError> {
         let read = io!(self.inner.db.begin_read());
         let table = io!(read.open_table(TASK_VOTES));
         let (low, high) = (task_key(task, VoteKind::Event, B256::ZERO), task_end(task));
@@ -470,7 +498,10 @@ impl NetworkStore {
                 continue;
             };
             let row = StoredResult::decode(&mut value.value()).map_err(|e| StoreError::Io(e.to_string()))?;
-            if let Ok(kind) = VoteKind::try_from(*kind) {
+            // After a reorganisation the task may be drawn from another set: those votes are none of it.
+            if let Ok(kind) = VoteKind::try_from(*kind)
+                && row.set == set
+            {
                 let vote = Vote {
                     kind,
                     subject: B256::from_slice(subject),

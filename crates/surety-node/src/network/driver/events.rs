@@ -1,6 +1,6 @@
 //! Events: from a connector's emission to a certificate, and to the flows that wait for it.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use alloy::primitives::{Address, B256, keccak256};
 use surety_connector::{
@@ -20,9 +20,11 @@ use surety_protocol::network::{
 };
 use tokio::sync::oneshot;
 
-use super::{Completion, Driver, EMISSIONS, Emitted, RECENT, RecentEvent, Target, now_ms};
+use super::{Completion, Driver, EMISSIONS, Emitted, RECENT, RecentEvent, Target, Until, now_ms};
 use crate::network::{relay::Wish, store::Observation};
 
+/// Certified events remembered in memory; older ones are on disk.
+const KNOWN: usize = 65_536;
 /// Observations read back after a restart.
 const RESTORED: usize = 131_072;
 
@@ -36,10 +38,28 @@ impl Driver {
             return refuse(reply, Code::Unknown, format!("{} is not served here", emission.service));
         };
         let key = event_key(emission.service, &emission.event, emission.id_hash);
-        let known = match service.pending.get(&key) {
-            Some(observation) => Some(observation.value),
+        if let Some(value) = service.arriving.get(&key) {
+            let (code, message) = if *value == emission.data_hash {
+                (Code::Busy, format!("event {key} is being recorded"))
+            } else {
+                (
+                    Code::Conflict,
+                    format!("event {key} has data {value}, found {}", emission.data_hash),
+                )
+            };
+            return refuse(reply, code, message);
+        }
+        let known = service
+            .pending
+            .get(&key)
+            .map(|o| o.value)
+            .or_else(|| service.certified_keys.get(&key).copied());
+        let known = match known {
+            Some(value) => Some(value),
             None => match self.store.certified(emission.service, VoteKind::Event, key) {
-                Ok(found) => found.and_then(|bytes| Proven::from_rlp(&bytes).ok()).map(|p| p.vote.value),
+                Ok(found) => found
+                    .and_then(|bytes| Proven::from_rlp(&bytes).ok())
+                    .map(|p| p.vote.value),
                 Err(error) => return refuse(reply, Code::Internal, error.to_string()),
             },
         };
@@ -76,6 +96,9 @@ impl Driver {
             value: emission.data_hash,
             until: now_ms().saturating_add(u64::from(window).saturating_mul(1_000)),
         };
+        if let Some(service) = self.services.get_mut(&emission.service) {
+            service.arriving.insert(key, emission.data_hash);
+        }
         self.emissions.push(Emitted {
             observation,
             data,
@@ -88,8 +111,14 @@ impl Driver {
 
     /// What the node saw itself, on the chain.
     pub(super) fn see(&mut self, observation: Observation, data: Vec<u8>) {
-        let known = self.services.get(&observation.service).is_none_or(|s| s.pending.contains_key(&observation.key));
-        if !known && self.emissions.len() < EMISSIONS {
+        let Some(service) = self.services.get_mut(&observation.service) else {
+            return;
+        };
+        let known = service.pending.contains_key(&observation.key)
+            || service.arriving.contains_key(&observation.key)
+            || service.certified_keys.contains_key(&observation.key);
+        if !known {
+            service.arriving.insert(observation.key, observation.value);
             self.emissions.push(Emitted {
                 observation,
                 data,
@@ -117,9 +146,10 @@ impl Driver {
     pub(super) async fn observed(&mut self, batch: Vec<Emitted>, result: Result<(), crate::store::StoreError>) {
         self.committing = false;
         for emitted in batch {
-            let Emitted {
-                observation, reply, ..
-            } = emitted;
+            let Emitted { observation, reply, .. } = emitted;
+            if let Some(service) = self.services.get_mut(&observation.service) {
+                service.arriving.remove(&observation.key);
+            }
             let answer = match &result {
                 Ok(()) => Ok(observation.key),
                 Err(error) => Err(Refusal::new(Code::Internal, error.to_string())),
@@ -146,12 +176,23 @@ impl Driver {
         let Some(found) = self.services.get_mut(&service) else {
             return;
         };
-        // Two emissions of one event can meet on their way to the disk; the first is what was written.
         if found.pending.contains_key(&key) {
             return;
         }
+        // The certificate was faster than this node's own connector: the data is kept, nothing is left to do.
+        if found.certified_keys.contains_key(&key) {
+            let store = self.store.clone();
+            self.write(move || {
+                if let Err(error) = store.keep_observed(&[key]).and_then(|()| store.forget_observed(&[key])) {
+                    tracing::warn!(%error, "an observation stays");
+                }
+                Completion::Written
+            });
+            return;
+        }
         found.pending.insert(key, observation);
-        self.feed_events(service, event::Input::Observed { key, value, until }).await;
+        self.feed_events(service, event::Input::Observed { key, value, until })
+            .await;
     }
 
     /// A new set: the machine changes over to it, or comes into being.
@@ -172,11 +213,6 @@ impl Driver {
             );
             return;
         }
-        {
-            let mut scheme = found.scheme.write().unwrap_or_else(PoisonError::into_inner);
-            scheme.insert(set.clone());
-            scheme.forget_before(set.number().saturating_sub(16));
-        }
         tracing::info!(
             %service,
             set = set.number(),
@@ -187,7 +223,13 @@ impl Driver {
         if found.events.is_some() {
             return self.feed_events(service, event::Input::SetChanged(roster)).await;
         }
-        let window = found.network.events.values().map(|e| u64::from(e.window)).max().unwrap_or(60);
+        let window = found
+            .network
+            .events
+            .values()
+            .map(|e| u64::from(e.window))
+            .max()
+            .unwrap_or(60);
         let config = event::Config::new(Some(me), window.saturating_mul(1_000), set.members().len());
         found.events = Some(EventConsensus::new(config, roster, now_ms()));
         self.restore(service, set.number()).await;
@@ -203,9 +245,12 @@ impl Driver {
             }
         };
         let now = now_ms();
+        // What connectors told before there was a machine is on disk as well, and fed from there.
+        if let Some(found) = self.services.get_mut(&service) {
+            found.pending.clear();
+        }
         let (fresh, old): (Vec<_>, Vec<_>) = observed
             .into_iter()
-            .map(|(observation, _)| observation)
             .filter(|observation| observation.service == service)
             .partition(|observation| observation.until > now);
         let old: Vec<B256> = old.into_iter().map(|observation| observation.key).collect();
@@ -231,6 +276,7 @@ impl Driver {
         let Some(machine) = self.services.get_mut(&service).and_then(|s| s.events.as_mut()) else {
             return;
         };
+        let mut dropped = Vec::new();
         for effect in machine.step(now_ms(), input) {
             match effect {
                 event::Effect::Send { to, message } => {
@@ -241,9 +287,7 @@ impl Driver {
                 event::Effect::Broadcast { message } => self.broadcast(&message).await,
                 event::Effect::Store { ticket, set, votes } => {
                     let store = self.store.clone();
-                    self.write(move || {
-                        Completion::Stored(service, ticket, store.record_votes(service, set, &votes))
-                    });
+                    self.write(move || Completion::Stored(service, ticket, store.record_votes(service, set, &votes)));
                 }
                 event::Effect::Compute { ticket, work } => {
                     self.compute(Target::Events(service), service, ticket, work);
@@ -251,26 +295,31 @@ impl Driver {
                 event::Effect::Certified { seal, votes, fresh } => self.certified(service, seal, votes, fresh),
                 event::Effect::Expired { key } => {
                     tracing::info!(%service, %key, "an event was not certified in its window");
-                    self.drop_observation(service, key);
+                    dropped.push(key);
                 }
                 event::Effect::Refused { key, reason } => {
                     tracing::info!(%service, %key, ?reason, "an observation does not count");
-                    // What the quorum certified otherwise stays, so that the connector is told so.
-                    self.drop_observation(service, key);
+                    dropped.push(key);
                 }
                 event::Effect::Evidence(evidence) => self.convict(service, &evidence),
                 event::Effect::Misbehaved { peer, what } => self.accuse_operator(peer, what).await,
             }
         }
-    }
-
-    fn drop_observation(&mut self, service: Address, key: B256) {
+        if dropped.is_empty() {
+            return;
+        }
         if let Some(found) = self.services.get_mut(&service) {
-            found.pending.remove(&key);
+            for key in &dropped {
+                found.pending.remove(key);
+            }
         }
-        if let Err(error) = self.store.forget_observed(&[key]) {
-            tracing::warn!(%error, "an observation stays");
-        }
+        let store = self.store.clone();
+        self.write(move || {
+            if let Err(error) = store.forget_observed(&dropped) {
+                tracing::warn!(%error, "observations stay");
+            }
+            Completion::Written
+        });
     }
 
     /// Keeps the certificate with the data, and starts what waits for it.
@@ -292,7 +341,10 @@ impl Driver {
             let Some(found) = self.services.get_mut(&service) else {
                 return;
             };
-            let waits = self.flows.values().any(|f| f.start().is_some_and(|s| s.service() == service));
+            let waits = self
+                .flows
+                .values()
+                .any(|f| f.start().is_some_and(|s| s.service() == service));
             for index in fresh {
                 let (Some(vote), Some(proof)) = (all.get(index), tree.proof(index)) else {
                     continue;
@@ -303,6 +355,14 @@ impl Driver {
                     proof,
                 };
                 found.certified = found.certified.saturating_add(1);
+                if found.certified_keys.insert(vote.subject, vote.value).is_none() {
+                    found.certified_order.push_back(vote.subject);
+                }
+                if found.certified_order.len() > KNOWN
+                    && let Some(old) = found.certified_order.pop_front()
+                {
+                    found.certified_keys.remove(&old);
+                }
                 let observation = found.pending.remove(&vote.subject);
                 found.recent.push_back(RecentEvent {
                     key: vote.subject,
@@ -336,7 +396,7 @@ impl Driver {
             if let Err(error) = kept {
                 tracing::error!(%error, "certificates cannot be kept");
             }
-            Completion::Relayed
+            Completion::Written
         });
     }
 
@@ -377,13 +437,18 @@ impl Driver {
                 self.log_flow(id, "filtered", &serde_json::json!({"event": observation.key}));
                 continue;
             }
-            self.log_flow(id, "certified", &serde_json::json!({"event": observation.key, "run": run}));
+            self.log_flow(
+                id,
+                "certified",
+                &serde_json::json!({"event": observation.key, "run": run}),
+            );
             let wish = Wish::Start {
                 flow: id,
                 id_hash: observation.id,
                 certified: Box::new(proven.into()),
             };
-            self.wish(keccak256([b"start".as_slice(), run.as_slice()].concat()), wish, observation.service);
+            let wanted = keccak256([b"start".as_slice(), run.as_slice()].concat());
+            self.intend(wanted, wish, observation.service, Until::Started(run));
         }
     }
 }

@@ -107,9 +107,12 @@ impl Driver {
         let Some(found) = self.services.get(&service) else {
             return json!([]);
         };
-        let events = found.recent.iter().rev().take(limit).map(|e| {
-            json!({"key": e.key, "name": e.name, "value": e.value, "set": e.set, "time": e.time})
-        });
+        let events = found
+            .recent
+            .iter()
+            .rev()
+            .take(limit)
+            .map(|e| json!({"key": e.key, "name": e.name, "value": e.value, "set": e.set, "time": e.time}));
         Json::Array(events.collect())
     }
 }

@@ -9,6 +9,7 @@ use alloy::{
 };
 use surety_chain::bindings::Step;
 use surety_primitives::{
+    selection::ATTEMPTS,
     value::Value,
     vote::{event_key, task_id},
 };
@@ -17,11 +18,11 @@ use surety_protocol::network::{
     flow::{Effect, Input, Run, Start},
 };
 
-use super::{Driver, now_ms, tasks::NewTask};
+use super::{Driver, Until, now_ms, tasks::NewTask};
 use crate::network::{exchange::Ask, follow::FlowRecord, relay::Wish, store::Observation};
 
-/// Attempts a step has, and one more for what is on its way: after that a run can be closed.
-const CLOSE_AFTER: u64 = 5;
+/// Blocks after which the randomness of a run that is not settled is kept on-chain: the EVM knows 256 blocks.
+const PIN_AFTER: u64 = 128;
 
 /// How far this node has evaluated a run.
 pub(crate) struct Progress {
@@ -31,8 +32,6 @@ pub(crate) struct Progress {
     fed: Vec<u8>,
     /// steps that are due, with the hash of their inputs
     due: Vec<(u8, B256)>,
-    /// Unix seconds of the L1 from which somebody may close it
-    close_at: u64,
     ended: bool,
 }
 
@@ -56,24 +55,35 @@ impl Driver {
 
     /// Everything that is under way is looked at again.
     pub(super) fn stir_all(&mut self) {
-        let open = self.ledger.runs.iter().filter(|(_, run)| !run.closed).map(|(id, _)| *id);
+        let open = self
+            .ledger
+            .runs
+            .iter()
+            .filter(|(_, run)| !run.closed)
+            .map(|(id, _)| *id);
         self.stirred.extend(open);
     }
 
     /// Looks at what may have something to do.
     pub(super) async fn reconsider(&mut self) {
         self.give_verdicts().await;
-        if self.stirred.is_empty() {
+        if self.stirred.is_empty() || !self.caught_up {
             return;
         }
         for run in std::mem::take(&mut self.stirred) {
             self.progress_run(run).await;
-            let tasks: Vec<B256> = self.tasks.iter().filter(|(_, t)| t.run == run).map(|(id, _)| *id).collect();
+            let tasks: Vec<B256> = self
+                .tasks
+                .iter()
+                .filter(|(_, t)| t.run == run)
+                .map(|(id, _)| *id)
+                .collect();
             for task in tasks {
                 self.progress_task(task);
             }
         }
         self.give_verdicts().await;
+        self.see_results();
         self.forget_tasks();
     }
 
@@ -83,7 +93,8 @@ impl Driver {
             return;
         };
         for step in run.settled.keys() {
-            self.settled(id, *step, run.settled.get(step).map(|(result, _)| *result)).await;
+            self.settled(id, *step, run.settled.get(step).map(|(result, _)| *result))
+                .await;
         }
         if run.closed {
             self.runs.remove(&id);
@@ -102,36 +113,37 @@ impl Driver {
                 };
                 self.begin_task(new).await;
             }
+            let (service, windows) = (step.service, u64::from(step.window));
+            self.close_if_over(id, service, run.settled.contains_key(&0), windows, run.block);
             return;
         }
-        let Some(flow) = self.flows.get(&run.flow).cloned() else { return };
+        let Some(flow) = self.flows.get(&run.flow).cloned() else {
+            return;
+        };
         let (trigger, windows) = match flow.start() {
-            Some(start) => (
-                start.service(),
-                flow.steps().map(|s| u64::from(s.window)).sum::<u64>(),
-            ),
+            Some(start) => (start.service(), flow.steps().map(|s| u64::from(s.window)).sum::<u64>()),
             None => return,
         };
         if !self.runs.contains_key(&id) {
-            let close_at = self
-                .ledger
-                .time
-                .saturating_add(windows.saturating_mul(CLOSE_AFTER))
-                .saturating_add(3_600);
             let progress = Progress {
                 run: Run::new(flow.clone()),
                 started: false,
                 fed: Vec::new(),
                 due: Vec::new(),
-                close_at,
                 ended: false,
             };
             self.runs.insert(id, progress);
-            self.log_flow(run.flow, "started", &serde_json::json!({"run": id, "event": run.key, "block": run.block}));
+            self.log_flow(
+                run.flow,
+                "started",
+                &serde_json::json!({"run": id, "event": run.key, "block": run.block}),
+            );
         }
         let mut effects = Vec::new();
         if self.runs.get(&id).is_some_and(|p| !p.started) {
-            let Some(data) = self.payload(run.value, trigger) else { return };
+            let Some(data) = self.payload(run.value, trigger) else {
+                return;
+            };
             if let Some(progress) = self.runs.get_mut(&id) {
                 progress.started = true;
                 effects.extend(progress.run.step(Input::Started { data: data.value }));
@@ -147,7 +159,9 @@ impl Driver {
             let Some(service) = flow.steps().nth(usize::from(step)).map(|s| s.service) else {
                 continue;
             };
-            let Some(output) = self.output_of(result, service) else { continue };
+            let Some(output) = self.output_of(result, service) else {
+                continue;
+            };
             if let Some(progress) = self.runs.get_mut(&id) {
                 progress.fed.push(step);
                 effects.extend(progress.run.step(Input::Done { step, output }));
@@ -191,7 +205,8 @@ impl Driver {
             };
             self.begin_task(new).await;
         }
-        self.close_if_over(id, trigger, flow.steps().count(), run.settled.len());
+        let all = run.settled.len() >= flow.steps().count();
+        self.close_if_over(id, trigger, all, windows, run.block);
     }
 
     /// The step is due: its inputs are kept for whoever executes it.
@@ -225,7 +240,8 @@ impl Driver {
         };
         let output = super::tasks::decode_result(&bytes)?.output;
         if let Some(payload) = self.payload(output, service) {
-            return Some(Some(payload.value));
+            // What was sealed stays with those it was sealed for: flows are evaluated by everybody.
+            return Some((!payload.private).then_some(payload.value));
         }
         // Here, and not readable.
         self.store.value(output).ok()?.map(|_| None)
@@ -239,8 +255,10 @@ impl Driver {
             return;
         }
         let (service, name) = (found.service, found.name.clone());
+        self.take_back(task);
         self.log_task(task, "settled", &serde_json::json!({"result": result}));
-        self.feed_task(task, surety_protocol::network::task::Input::Settled { result }).await;
+        self.feed_task(task, surety_protocol::network::task::Input::Settled { result })
+            .await;
         let Some(result) = result else { return };
         let waits = self.flows.values().any(|flow| {
             matches!(flow.start(), Some(Start::Result { service: s, task: t, .. }) if *s == service && *t == name)
@@ -277,12 +295,21 @@ impl Driver {
         }
     }
 
-    /// Has the rest of the application's money returned, when nothing more can come.
-    fn close_if_over(&mut self, run: B256, service: Address, steps: usize, settled: usize) {
-        let Some(progress) = self.runs.get(&run) else { return };
-        let over = settled >= steps || self.ledger.time > progress.close_at;
-        if over {
-            self.wish(keccak256([b"close".as_slice(), run.as_slice()].concat()), Wish::Close(run), service);
+    /// Has the rest of the application's money returned when nothing more can come, and the block's randomness kept while
+    /// something can.
+    fn close_if_over(&mut self, run: B256, service: Address, all_settled: bool, windows: u64, block: u64) {
+        let attempts = windows.saturating_mul(u64::from(ATTEMPTS));
+        // The contract knows the time exactly; before the last attempt's end it is never.
+        let over = self
+            .mixes
+            .get(&block)
+            .is_some_and(|draw| self.ledger.time > draw.time.saturating_add(attempts));
+        if all_settled || over {
+            let id = keccak256([b"close".as_slice(), run.as_slice()].concat());
+            self.intend(id, Wish::Close(run), service, Until::Closed(run));
+        } else if self.ledger.block > block.saturating_add(PIN_AFTER) {
+            let id = keccak256([b"pin".as_slice(), &block.to_be_bytes()].concat());
+            self.intend(id, Wish::Pin(block.saturating_add(1)), service, Until::Tried);
         }
     }
 

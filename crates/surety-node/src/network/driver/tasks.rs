@@ -11,14 +11,15 @@ use rand::RngCore;
 use surety_chain::bindings::{Settlement, Step};
 use surety_connector::{
     host::{Answer, Assignment, Kind, Refusal, Registration, Submission, Verdict as ConnectorVerdict},
+    server::AssignError,
     wire::refusal::Code,
 };
 use surety_primitives::{
-    sealed::{PublicKey, Sealed},
+    sealed::{PublicKey, Sealed, SealedError},
     selection::{ATTEMPTS, Roles, among},
     set::Set,
     value::Value,
-    vote::{TaskResult, seed, task_id},
+    vote::{TaskResult, VoteKind, seed, task_id},
 };
 use surety_protocol::{
     manifest::Verification,
@@ -29,7 +30,7 @@ use surety_protocol::{
 };
 use tokio::sync::oneshot;
 
-use super::{Completion, Driver, Target, now_ms};
+use super::{Completion, Driver, Target, Until, now_ms};
 use crate::{
     network::{exchange::Ask, relay::Wish, store::OwnAnswer},
     store::StoreError,
@@ -140,7 +141,10 @@ impl Driver {
         let service = new.step.service;
         let Some(name) = self.services.get(&service).and_then(|found| {
             let tasks = found.network.tasks.keys();
-            tasks.clone().find(|name| keccak256(name.as_bytes()) == new.step.task).cloned()
+            tasks
+                .clone()
+                .find(|name| keccak256(name.as_bytes()) == new.step.task)
+                .cloned()
         }) else {
             return;
         };
@@ -148,6 +152,10 @@ impl Driver {
             return;
         };
         let Some(draw) = self.mix(new.block) else { return };
+        let window = u64::from(new.step.window);
+        if self.ledger.time > draw.time.saturating_add(window.saturating_mul(u64::from(ATTEMPTS) + 1)) {
+            return;
+        }
         let weights = if new.nodes.is_empty() {
             set.weights()
         } else {
@@ -166,7 +174,11 @@ impl Driver {
         };
         let machine = TaskConsensus::new(drawn, Some(self.me), now_ms());
         let names = |indices: &[usize]| -> Vec<Address> {
-            indices.iter().filter_map(|i| set.member(*i)).map(|m| m.operator).collect()
+            indices
+                .iter()
+                .filter_map(|i| set.member(*i))
+                .map(|m| m.operator)
+                .collect()
         };
         let executor = roles.executor(0).and_then(|i| set.member(i)).map(|m| m.operator);
         let committee = names(roles.committee());
@@ -177,6 +189,10 @@ impl Driver {
             });
             self.log_flow(flow, "drawn", &words);
         }
+        let (number, inputs) = (set.number(), new.inputs);
+        let mine = set.index_of(self.me);
+        let executors: Vec<Option<usize>> = (0..ATTEMPTS).map(|attempt| roles.executor(attempt)).collect();
+        let executes = |attempt: u8| mine.is_some() && executors.get(usize::from(attempt)).copied().flatten() == mine;
         self.tasks.insert(
             task,
             Task {
@@ -201,8 +217,12 @@ impl Driver {
                 paid: false,
             },
         );
-        match self.store.recorded(task) {
-            Ok(recorded) if !recorded.is_empty() => {
+        match self.store.recorded(task, number) {
+            Ok(mut recorded) if !recorded.is_empty() => {
+                // Drawn otherwise after a reorganisation, this node is no executor any more.
+                recorded.retain(|r| {
+                    r.vote.kind != VoteKind::Result || (executes(r.result.attempt) && r.result.inputs == inputs)
+                });
                 for vote in &recorded {
                     self.offer(&vote.result);
                 }
@@ -265,6 +285,17 @@ impl Driver {
         }
     }
 
+    /// The contract paid: connectors have nothing more to do.
+    pub(super) fn take_back(&mut self, task: B256) {
+        let Some(found) = self.tasks.get_mut(&task) else { return };
+        found.again.clear();
+        let attempts: Vec<u8> = found.executing.keys().chain(found.validating.keys()).copied().collect();
+        let service = found.service;
+        for attempt in attempts {
+            self.connectors.withdraw(service, task, u32::from(attempt));
+        }
+    }
+
     /// Lets other members have a result by its hash.
     fn offer(&self, result: &TaskResult) {
         if let Err(error) = self.store.put_values(&[(result.hash(), encode_result(result))]) {
@@ -315,22 +346,21 @@ impl Driver {
         }
     }
 
-    /// Drops what is over: settled long ago, or out of time.
+    /// Drops what is out of time: nobody votes on it any more, and what is to be settled is wanted elsewhere.
     pub(super) fn forget_tasks(&mut self) {
-        let (runs, time) = (&self.ledger.runs, self.ledger.time);
-        self.tasks.retain(|_, t| {
-            let settled = runs.get(&t.run).is_none_or(|run| run.closed);
-            // Evidence may still come for a while.
-            let end = t.start.saturating_add(t.window.saturating_mul(u64::from(ATTEMPTS) + 1));
-            !(settled && t.machine.is_over() && time > end)
-        });
+        let time = self.ledger.time;
+        self.tasks
+            .retain(|_, t| time <= t.start.saturating_add(t.window.saturating_mul(u64::from(ATTEMPTS) + 1)));
     }
 
     /// This node is the executor: a connector does it, unless it was done before a restart.
     fn execute(&mut self, task: B256, attempt: u8) {
         match self.store.own_answer(task, attempt) {
+            Ok(Some(answer)) if self.tasks.get(&task).is_some_and(|t| t.inputs != answer.inputs) => {
+                tracing::error!(%task, attempt, "it was done with other inputs before a reorganisation: not done again");
+            }
             Ok(Some(answer)) => {
-                let completions = self.completions.clone();
+                let (completions, epoch) = (self.completions.clone(), self.epoch);
                 let answered = Answered {
                     task,
                     attempt,
@@ -338,7 +368,9 @@ impl Driver {
                     reply: None,
                 };
                 tokio::spawn(async move {
-                    let _stopping = completions.send(Completion::Answered(Box::new(answered))).await;
+                    let _stopping = completions
+                        .send((epoch, Completion::Answered(Box::new(answered))))
+                        .await;
                 });
             }
             Ok(None) => {
@@ -356,13 +388,24 @@ impl Driver {
     pub(super) fn progress_task(&mut self, task: B256) {
         let Some(found) = self.tasks.get(&task) else { return };
         let (service, inputs_hash) = (found.service, found.inputs);
-        let executing: Vec<u8> = found.executing.iter().filter(|(_, given)| !**given).map(|(a, _)| *a).collect();
-        let validating: Vec<TaskResult> =
-            found.validating.values().filter(|(_, given)| !given).map(|(r, _)| *r).collect();
+        let executing: Vec<u8> = found
+            .executing
+            .iter()
+            .filter(|(_, given)| !**given)
+            .map(|(a, _)| *a)
+            .collect();
+        let validating: Vec<TaskResult> = found
+            .validating
+            .values()
+            .filter(|(_, given)| !given)
+            .map(|(r, _)| *r)
+            .collect();
         if executing.is_empty() && validating.is_empty() {
             return;
         }
-        let Some(inputs) = self.payload(inputs_hash, service) else { return };
+        let Some(inputs) = self.payload(inputs_hash, service) else {
+            return;
+        };
         let asked = request_of(&inputs);
         for attempt in executing {
             self.assign(task, attempt, asked.inputs.clone(), Kind::Execute);
@@ -400,15 +443,20 @@ impl Driver {
                 value: opened.value,
                 private: true,
             }),
+            Err(SealedError::NotARecipient { .. }) => None,
             Err(error) => {
-                tracing::debug!(%hash, %error, "a payload is sealed for others");
+                // Somebody made it up: a peer may have the real one.
+                tracing::debug!(%hash, %error, "a payload that does not open");
+                self.fetch(hash, Ask::Value(hash), service);
                 None
             }
         }
     }
 
     fn deadline(&self, task: &Task, attempt: u8) -> u64 {
-        let end = task.start.saturating_add(task.window.saturating_mul(u64::from(attempt).saturating_add(1)));
+        let end = task
+            .start
+            .saturating_add(task.window.saturating_mul(u64::from(attempt).saturating_add(1)));
         let left = end.saturating_sub(self.ledger.time);
         now_ms().saturating_add(left.saturating_mul(1_000))
     }
@@ -427,11 +475,12 @@ impl Driver {
         };
         match self.connectors.assign(assignment) {
             Ok(delivery) => tracing::info!(%task, attempt, ?delivery, validates, "given to a connector"),
-            Err(error) => {
-                tracing::warn!(%task, attempt, %error, "not given to a connector");
+            Err(error @ AssignError::Full { .. }) => {
+                tracing::warn!(%task, attempt, %error, "not given to a connector yet");
                 self.later(task, attempt);
                 return;
             }
+            Err(error) => tracing::warn!(%task, attempt, %error, "not given to a connector"),
         }
         if let Some(found) = self.tasks.get_mut(&task) {
             found.executing.entry(attempt).and_modify(|given| *given = true);
@@ -460,7 +509,9 @@ impl Driver {
         if u64::from(result.seconds) > window {
             return self.found(task, result, Verdict::Invalid);
         }
-        let Some(output) = self.payload(result.output, service) else { return };
+        let Some(output) = self.payload(result.output, service) else {
+            return;
+        };
         let Some(network) = self.services.get(&service).map(|s| s.network.clone()) else {
             return;
         };
@@ -480,7 +531,10 @@ impl Driver {
     /// A verdict, without waiting for anybody.
     fn found(&mut self, task: B256, result: &TaskResult, verdict: Verdict) {
         if let Some(found) = self.tasks.get_mut(&task) {
-            found.validating.entry(result.attempt).and_modify(|(_, given)| *given = true);
+            found
+                .validating
+                .entry(result.attempt)
+                .and_modify(|(_, given)| *given = true);
         }
         self.verdicts.push((task, result.hash(), verdict));
     }
@@ -505,6 +559,9 @@ impl Driver {
             return refuse(reply, Code::Unknown, "there is no such attempt");
         };
         let task = submission.task;
+        if !self.caught_up {
+            return refuse(reply, Code::Busy, "the node is reading the chain");
+        }
         let Some(found) = self.tasks.get(&task) else {
             return refuse(reply, Code::Late, "the task is over, or is none of this node's");
         };
@@ -549,7 +606,8 @@ impl Driver {
                 let Some(result) = validates else {
                     return refuse(reply, Code::Unknown, "this node does not validate the task");
                 };
-                tracing::info!(%task, attempt, ?verdict, reason, "a connector's verdict");
+                tracing::info!(%task, attempt, ?verdict, "a connector's verdict");
+                tracing::debug!(%task, reason, "for this reason");
                 let verdict = match verdict {
                     ConnectorVerdict::Valid => Verdict::Valid,
                     ConnectorVerdict::Invalid => Verdict::Invalid,
@@ -562,7 +620,8 @@ impl Driver {
                 self.verdicts.push((task, result.hash(), verdict));
             }
             Answer::Failed { message, retry } => {
-                tracing::warn!(%task, attempt, message, retry, "a connector could not do it");
+                tracing::warn!(%task, attempt, retry, "a connector could not do it");
+                tracing::debug!(%task, message, "for this reason");
                 if retry {
                     self.later(task, attempt);
                 }
@@ -575,15 +634,16 @@ impl Driver {
     fn pack(&mut self, task: B256, output: Value, seconds: u32) -> Result<OwnAnswer, String> {
         let encoded = output.encode().map_err(|e| e.to_string())?;
         let bytes = u32::try_from(encoded.len()).map_err(|e| e.to_string())?;
-        let (service, inputs, committee) = {
+        let (service, inputs_hash, committee) = {
             let found = self.tasks.get(&task).ok_or("the task is over")?;
             let members = found.roles.ranked().iter().filter_map(|i| found.set.member(*i));
             let committee: Vec<Address> = members.map(|m| m.operator).collect();
             (found.service, found.inputs, committee)
         };
-        let inputs = self.payload(inputs, service).ok_or("the inputs are gone")?;
+        let inputs = self.payload(inputs_hash, service).ok_or("the inputs are gone")?;
         if !inputs.private {
             return Ok(OwnAnswer {
+                inputs: inputs_hash,
                 output: keccak256(&encoded),
                 seconds,
                 bytes,
@@ -609,8 +669,15 @@ impl Driver {
         }
         let mut random = [0; 32];
         rand::rng().fill_bytes(&mut random);
-        let sealing = Sealed::seal(&random, task, &output, recipients).map_err(|e| e.to_string())?;
+        let sealing = loop {
+            match Sealed::seal(&random, task, &output, recipients.clone()) {
+                // Nothing can be sealed for that key, and its owner chose it.
+                Err(SealedError::WeakKey { recipient }) => recipients.retain(|(who, _)| *who != recipient),
+                sealed => break sealed.map_err(|e| e.to_string())?,
+            }
+        };
         Ok(OwnAnswer {
+            inputs: inputs_hash,
             output: sealing.hash,
             seconds,
             bytes,
@@ -648,7 +715,11 @@ impl Driver {
             bytes: kept.bytes,
         };
         self.offer(&result);
-        self.log_task(task, "executed", &serde_json::json!({"attempt": attempt, "result": result.hash()}));
+        self.log_task(
+            task,
+            "executed",
+            &serde_json::json!({"attempt": attempt, "result": result.hash()}),
+        );
         self.feed_task(task, Input::Executed { result }).await;
     }
 
@@ -684,17 +755,30 @@ impl Driver {
         };
         found.settling = true;
         let (service, block) = (found.service, found.block.saturating_add(1));
+        let (run, step) = (found.run, found.index);
         let wish = Wish::Settle {
             settlement: Box::new(settlement),
             block,
         };
-        self.log_task(task, "validated", &serde_json::json!({"attempt": result.attempt, "result": result.hash(), "turn": turn}));
-        self.wish(keccak256([b"settle".as_slice(), task.as_slice()].concat()), wish, service);
+        self.log_task(
+            task,
+            "validated",
+            &serde_json::json!({"attempt": result.attempt, "result": result.hash(), "turn": turn}),
+        );
+        let until = Until::Settled(run, step);
+        self.intend(
+            keccak256([b"settle".as_slice(), task.as_slice()].concat()),
+            wish,
+            service,
+            until,
+        );
     }
 
     pub(super) fn log_task(&self, task: B256, what: &str, words: &serde_json::Value) {
         let Some(found) = self.tasks.get(&task) else { return };
-        let Some(run) = self.ledger.runs.get(&found.run) else { return };
+        let Some(run) = self.ledger.runs.get(&found.run) else {
+            return;
+        };
         let mut line = serde_json::json!({"run": found.run, "step": found.index, "task": found.name});
         if let (Some(line), Some(words)) = (line.as_object_mut(), words.as_object()) {
             line.extend(words.clone());
