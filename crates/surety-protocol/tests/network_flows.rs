@@ -103,6 +103,9 @@ fn comparisons() {
         (r#""hay needle""#, "CONTAINS", r#""needle""#, true),
         (r#"{"a": 2}"#, "CONTAINS", r#""a""#, true),
         ("[]", "CONTAINS", "null", false),
+        ("1e30", "GT", r#""1000000000000000019884624838655""#, true),
+        ("1e30", "LT", r#""1000000000000000019884624838657""#, true),
+        ("1.5", "LT", r#""2""#, false),
     ];
     for (left, is, right, expected) in cases {
         let comparison = match is {
@@ -246,5 +249,146 @@ proptest! {
             prop_assert_eq!(open, expected);
             prop_assert!(!replayed.is_over());
         }
+    }
+}
+
+#[test]
+fn p4_a_map_that_doubles_and_doubles_is_skipped_and_not_made() {
+    let mut nodes = SEEN.to_owned();
+    let mut before = "seen".to_owned();
+    for at in 0..60 {
+        // Wide, not deep: what is in the one before, twice.
+        let text = format!(r#"{{"ref": "{before}.a"}}, {{"ref": "{before}.b"}}"#);
+        nodes +=
+            &format!(r#", {{"key": "m{at}", "type": "map", "output": {{"a": [{text}], "b": {{"ref": "{before}"}}}}}}"#);
+        before = format!("m{at}");
+    }
+    nodes += &format!(
+        r#", {{"key": "t", "type": "task", "service": "SERVICE", "task": "x", "inputs": {{"ref": "{before}"}}}}"#
+    );
+    nodes += r#", {"key": "u", "type": "task", "service": "SERVICE", "task": "x", "inputs": {"ref": "seen.a"}}"#;
+    let mut run = Run::new(Arc::new(flow(&nodes).expect("a flow")));
+    let large = Value::object([("a", "x".repeat(200_000)), ("b", "y".repeat(200_000))]);
+    let effects = run.step(Input::Started { data: large });
+    assert!(effects.contains(&Effect::Skipped { step: 0 }), "made");
+    let asked = |effect: &Effect| {
+        matches!(
+            effect,
+            Effect::RunTask {
+                step: 1,
+                inputs: Some(_)
+            }
+        )
+    };
+    assert!(effects.iter().any(asked), "the other task has nothing to do with it");
+    let last = |effects: Vec<Effect>| effects.last().cloned();
+    assert_eq!(last(run.step(done(1, "1"))), Some(Effect::Ended));
+}
+
+fn number() -> impl Strategy<Value = Value> {
+    prop_oneof![
+        (-20_i64..20).prop_map(|whole| Value::from(whole as i32)),
+        any::<i32>().prop_map(Value::from),
+    ]
+}
+
+fn value() -> impl Strategy<Value = Value> {
+    let scalar = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        number(),
+        "[a-c]{0,3}".prop_map(Value::from),
+        (-20_i64..20).prop_map(|whole| Value::from(whole.to_string())),
+    ];
+    scalar.prop_recursive(3, 12, 3, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..3).prop_map(Value::List),
+            prop::collection::btree_map("[a-c]", inner, 0..3).prop_map(Value::Object),
+        ]
+    })
+}
+
+/// A predicate as JSON, and whether it holds, by other means than the machine's.
+fn predicate() -> impl Strategy<Value = (String, bool)> {
+    let numbers = (any::<i16>(), any::<i16>(), 0..5_usize, any::<[bool; 2]>());
+    let compare = numbers.prop_map(|(left, right, is, as_text)| {
+        let (name, holds) = [
+            ("EQ", left == right && as_text[0] == as_text[1]),
+            ("GT", left > right),
+            ("GTE", left >= right),
+            ("LT", left < right),
+            ("LTE", left <= right),
+        ][is];
+        let written = |number: i16, text| {
+            if text {
+                format!(r#""{number}""#)
+            } else {
+                number.to_string()
+            }
+        };
+        let (left, right) = (written(left, as_text[0]), written(right, as_text[1]));
+        (
+            format!(r#"{{"left": {left}, "is": "{name}", "right": {right}}}"#),
+            holds,
+        )
+    });
+    compare.prop_recursive(5, 30, 4, |inner| {
+        let several = |name: &'static str| {
+            move |all: Vec<(String, bool)>| {
+                let written: Vec<_> = all.iter().map(|(text, _)| text.as_str()).collect();
+                let mut holds = all.iter().map(|(_, holds)| *holds);
+                let holds = if name == "and" {
+                    holds.all(|one| one)
+                } else {
+                    holds.any(|one| one)
+                };
+                (format!(r#"{{"{name}": [{}]}}"#, written.join(", ")), holds)
+            }
+        };
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(several("and")),
+            prop::collection::vec(inner.clone(), 0..4).prop_map(several("or")),
+            inner.prop_map(|(text, holds)| (format!(r#"{{"not": {text}}}"#), !holds)),
+        ]
+    })
+}
+
+const TASK: &str = r#"{"key": "t", "type": "task", "service": "SERVICE", "task": "x""#;
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn filters_let_through_what_holds((written, holds) in predicate()) {
+        let nodes = format!(
+            r#"{SEEN}, {{"key": "f", "type": "filter", "where": {written}}}, {TASK}, "after": ["f"], "inputs": 1}}"#
+        );
+        let mut run = Run::new(Arc::new(flow(&nodes).expect("a flow")));
+        let ran = run.step(Input::Started { data: Value::Null }).iter().any(|effect| matches!(effect, Effect::RunTask { .. }));
+        prop_assert_eq!(ran, holds, "{}", written);
+    }
+
+    #[test]
+    fn maps_copy_what_they_refer_to_and_nothing_else(data in value(), other in value(), path in "[a-c]{1}(\\[[0-2]\\]|\\.[a-c]){0,2}") {
+        let nodes = format!(
+            r#"{SEEN}, {{"key": "m", "type": "map", "output": {{"all": {{"ref": "seen"}}, "part": [{{"ref": "seen.{path}"}}], "kept": {{"const": {other}}}}}}},
+            {TASK}, "inputs": {{"ref": "m"}}}}"#
+        );
+        let mut run = Run::new(Arc::new(flow(&nodes).expect("a flow")));
+        let part = data.at(&path.parse().expect("a path")).cloned().unwrap_or_default();
+        let expected = Value::object([("all", data.clone()), ("part", Value::list([part])), ("kept", other)]);
+        let effects = run.step(Input::Started { data });
+        prop_assert_eq!(effects, [Effect::RunTask { step: 0, inputs: Some(expected) }]);
+    }
+
+    #[test]
+    fn orders_are_each_others_mirror(left in value(), right in value()) {
+        let holds = |is: Comparison, a: &Value, b: &Value| is.holds(a, b);
+        prop_assert_eq!(holds(Comparison::Gt, &left, &right), holds(Comparison::Lt, &right, &left));
+        prop_assert_eq!(holds(Comparison::Gte, &left, &right), holds(Comparison::Lte, &right, &left));
+        prop_assert!(!(holds(Comparison::Gt, &left, &right) && holds(Comparison::Lte, &left, &right)));
+        let ordered = holds(Comparison::Gte, &left, &left);
+        prop_assert_eq!(ordered, holds(Comparison::Lte, &left, &left));
+        prop_assert!(holds(Comparison::Eq, &left, &left));
     }
 }

@@ -23,5 +23,9 @@ pub const MAX_NODES: usize = 128;
 /// Most steps (nodes that are tasks): the contract has a bit for each.
 pub const MAX_STEPS: usize = 64;
 
+/// What all maps of a run may hold together, in bytes of their encodings; each has an equal part, and none more than a
+/// value has.
+pub const MAX_MAPS_BYTES: usize = 16 << 20;
+
 /// Most levels of a predicate.
 pub const MAX_PREDICATE_DEPTH: usize = 8;

@@ -2,7 +2,7 @@
 
 use super::definition::{Fields, FlowError, Place};
 use alloc::{collections::BTreeMap, string::String, vec::Vec};
-use surety_primitives::value::{Path, Value};
+use surety_primitives::value::{MAX_DEPTH, MAX_VALUE_BYTES, Path, Value};
 
 /// A node's output, or a part of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,22 +80,88 @@ impl Expression {
         }
     }
 
-    /// Its value. A path that leads nowhere is null. `None` if it refers to what this node can't read.
-    pub(super) fn evaluate(&self, outputs: &BTreeMap<&str, Option<&Value>>) -> Option<Value> {
+    /// Its value, of at most so many bytes when encoded. A path that leads nowhere is null.
+    pub(super) fn evaluate(
+        &self,
+        outputs: &BTreeMap<&str, Option<&Value>>,
+        most_bytes: usize,
+    ) -> Result<Value, Missing> {
+        let mut room = most_bytes.min(MAX_VALUE_BYTES);
+        self.make(outputs, MAX_DEPTH, &mut room)
+    }
+
+    /// Nothing is copied before there is room for it: what refers twice to what refers twice doubles with every node.
+    fn make(
+        &self,
+        outputs: &BTreeMap<&str, Option<&Value>>,
+        levels: usize,
+        room: &mut usize,
+    ) -> Result<Value, Missing> {
         match self {
-            Self::Constant(value) => Some(value.clone()),
+            Self::Constant(value) => copy(value, levels, room),
             Self::Reference(Reference { node, path }) => {
-                let output = outputs.get(node.as_str()).copied().flatten()?;
-                Some(output.at(path).cloned().unwrap_or_default())
+                let output = outputs.get(node.as_str()).copied().flatten();
+                let found = output.ok_or(Missing::Unreadable)?.at(path);
+                copy(found.unwrap_or(&Value::Null), levels, room)
             }
             Self::List(elements) => {
-                let elements = elements.iter().map(|element| element.evaluate(outputs));
-                elements.collect::<Option<_>>().map(Value::List)
+                let below = levels.checked_sub(1).ok_or(Missing::TooLarge)?;
+                take(room, LENGTH_BYTES)?;
+                let elements = elements.iter().map(|element| element.make(outputs, below, room));
+                elements.collect::<Result<_, _>>().map(Value::List)
             }
             Self::Object(fields) => {
-                let field = |(key, field): (&String, &Self)| Some((key.clone(), field.evaluate(outputs)?));
-                fields.iter().map(field).collect::<Option<_>>().map(Value::Object)
+                let below = levels.checked_sub(1).ok_or(Missing::TooLarge)?;
+                take(room, LENGTH_BYTES)?;
+                let field = |(key, field): (&String, &Self)| {
+                    take(room, LENGTH_BYTES - 1 + key.len())?;
+                    Ok((key.clone(), field.make(outputs, below, room)?))
+                };
+                fields.iter().map(field).collect::<Result<_, _>>().map(Value::Object)
             }
+        }
+    }
+}
+
+/// Why an expression has no value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Missing {
+    /// It refers to what is sealed for others.
+    Unreadable,
+    /// It would be larger or deeper than values are.
+    TooLarge,
+}
+
+/// Tag and length of a string, a list and an object.
+const LENGTH_BYTES: usize = 5;
+
+fn copy(value: &Value, levels: usize, room: &mut usize) -> Result<Value, Missing> {
+    charge(value, levels, room)?;
+    Ok(value.clone())
+}
+
+fn take(room: &mut usize, bytes: usize) -> Result<(), Missing> {
+    *room = room.checked_sub(bytes).ok_or(Missing::TooLarge)?;
+    Ok(())
+}
+
+/// What it takes when encoded.
+fn charge(value: &Value, levels: usize, room: &mut usize) -> Result<(), Missing> {
+    let below = levels.checked_sub(1).ok_or(Missing::TooLarge)?;
+    match value {
+        Value::Null | Value::Boolean(_) => take(room, 1),
+        Value::Number(_) => take(room, 9),
+        Value::String(text) => take(room, LENGTH_BYTES + text.len()),
+        Value::List(elements) => {
+            take(room, LENGTH_BYTES)?;
+            elements.iter().try_for_each(|element| charge(element, below, room))
+        }
+        Value::Object(fields) => {
+            take(room, LENGTH_BYTES)?;
+            fields.iter().try_for_each(|(key, field)| {
+                take(room, LENGTH_BYTES - 1 + key.len())?;
+                charge(field, below, room)
+            })
         }
     }
 }

@@ -3,11 +3,11 @@
 use super::{
     MAX_PREDICATE_DEPTH,
     definition::{Fields, FlowError, Place},
-    expression::{Expression, Reference},
+    expression::{Expression, Missing, Reference},
 };
 use alloc::{boxed::Box, collections::BTreeMap, vec::Vec};
 use core::cmp::Ordering;
-use surety_primitives::value::Value;
+use surety_primitives::value::{MAX_VALUE_BYTES, Value};
 
 /// How two values are compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,7 +111,15 @@ impl Predicate {
     /// `None` if it depends on what this node can't read.
     pub(super) fn holds(&self, outputs: &BTreeMap<&str, Option<&Value>>) -> Option<bool> {
         match self {
-            Self::Compare { left, is, right } => Some(is.holds(&left.evaluate(outputs)?, &right.evaluate(outputs)?)),
+            Self::Compare { left, is, right } => {
+                let [left, right] = [left, right].map(|side| side.evaluate(outputs, MAX_VALUE_BYTES));
+                match (left, right) {
+                    (Ok(left), Ok(right)) => Some(is.holds(&left, &right)),
+                    (Err(Missing::Unreadable), _) | (_, Err(Missing::Unreadable)) => None,
+                    // What is no value compares with nothing.
+                    (Err(Missing::TooLarge), _) | (_, Err(Missing::TooLarge)) => Some(false),
+                }
+            }
             // One that is known can decide, whatever the others are.
             Self::And(all) => decide(all, outputs, false),
             Self::Or(all) => decide(all, outputs, true),
@@ -161,9 +169,14 @@ fn order(left: &Value, right: &Value) -> Option<Ordering> {
             (Some(a), Some(b)) => Some(a.cmp(&b)),
             _ => Some(a.cmp(b)),
         },
-        (Value::Number(_), Value::String(text)) => {
-            let written = alloc::format!("{left}");
-            Some(Integer::parse(&written)?.cmp(&Integer::parse(text)?))
+        (Value::Number(number), Value::String(text)) => {
+            let number = number.get();
+            // Without an exponent, and with a point only if it is not whole; then all of its digits.
+            if alloc::format!("{number}").contains('.') {
+                return None;
+            }
+            let digits = alloc::format!("{number:.0}");
+            Some(Integer::parse(&digits)?.cmp(&Integer::parse(text)?))
         }
         (Value::String(_), Value::Number(_)) => order(right, left).map(Ordering::reverse),
         _ => None,

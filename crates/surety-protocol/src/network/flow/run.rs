@@ -1,12 +1,16 @@
 //! One evaluation of a flow.
 
-use super::definition::{Flow, Work};
+use super::{
+    MAX_MAPS_BYTES,
+    definition::{Flow, Work},
+    expression::Missing,
+};
 use alloc::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
     vec::Vec,
 };
-use surety_primitives::value::Value;
+use surety_primitives::value::{MAX_VALUE_BYTES, Value};
 
 /// What happens to a run. The log of these is its whole state.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -156,6 +160,8 @@ impl Run {
             .enumerate()
             .map(|(at, node)| (node.key.as_str(), at))
             .collect();
+        let maps = flow.nodes().iter().filter(|node| matches!(node.work, Work::Map(_)));
+        let map_bytes = MAX_MAPS_BYTES / maps.count().max(1);
         let mut open = false;
         for at in flow.order() {
             let Some(node) = flow.nodes().get(*at) else { continue };
@@ -181,19 +187,37 @@ impl Run {
                 let outputs: BTreeMap<&str, Option<&Value>> = before.iter().map(|key| (*key, output(key))).collect();
                 match &node.work {
                     Work::Start(_) => Some(State::Done(Some(data.clone()))),
-                    Work::Map(expression) => Some(State::Done(expression.evaluate(&outputs))),
+                    Work::Map(expression) => Some(match expression.evaluate(&outputs, map_bytes) {
+                        Ok(value) => State::Done(Some(value)),
+                        Err(Missing::Unreadable) => State::Done(None),
+                        Err(Missing::TooLarge) => State::Skipped,
+                    }),
                     Work::Filter(predicate) => predicate.holds(&outputs).map(|holds| match holds {
                         true => State::Done(Some(Value::Null)),
                         false => State::Skipped,
                     }),
                     Work::Task { index, inputs, .. } => {
-                        if !self.results.contains_key(index) && self.asked.insert(*index) {
-                            effects.push(Effect::RunTask {
-                                step: *index,
-                                inputs: inputs.evaluate(&outputs),
-                            });
+                        let step = *index;
+                        let result = self.results.get(index).cloned();
+                        if result.is_some() || self.asked.contains(index) {
+                            result
+                        } else if self.skipped.contains(index) {
+                            Some(State::Skipped)
+                        } else {
+                            match inputs.evaluate(&outputs, MAX_VALUE_BYTES) {
+                                Err(Missing::TooLarge) => {
+                                    self.skipped.insert(step);
+                                    effects.push(Effect::Skipped { step });
+                                    Some(State::Skipped)
+                                }
+                                inputs => {
+                                    self.asked.insert(step);
+                                    let inputs = inputs.ok();
+                                    effects.push(Effect::RunTask { step, inputs });
+                                    None
+                                }
+                            }
                         }
-                        self.results.get(index).cloned()
                     }
                 }
             };
