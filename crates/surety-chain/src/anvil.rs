@@ -22,7 +22,9 @@ use crate::{error::Error, rpc::Rpc};
 pub struct AnvilConfig {
     /// The program; `None` looks for it ([`find`]).
     pub program: Option<PathBuf>,
-    /// Port on 127.0.0.1; 0 takes a free one.
+    /// Address it listens on; [`Anvil::url`] names 127.0.0.1, so that or 0.0.0.0.
+    pub host: Ipv4Addr,
+    /// Port; 0 takes a free one.
     pub port: u16,
     /// Chain id.
     pub chain_id: u64,
@@ -34,6 +36,7 @@ impl Default for AnvilConfig {
     fn default() -> Self {
         Self {
             program: None,
+            host: Ipv4Addr::LOCALHOST,
             port: 0,
             chain_id: 31_337,
             block_time: None,
@@ -95,7 +98,7 @@ impl Anvil {
         let fail = |cause: String| Error::Local(format!("{} cannot be started: {cause}", program.display()));
         let mut command = Command::new(&program);
         command
-            .args(["--host", "127.0.0.1", "--hardfork", "osaka"])
+            .args(["--host", &config.host.to_string(), "--hardfork", "osaka"])
             .args(["--port", &config.port.to_string()])
             .args(["--chain-id", &config.chain_id.to_string()])
             .args(["--accounts", "1"])

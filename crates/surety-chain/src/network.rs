@@ -74,14 +74,12 @@ impl Contracts {
             .collect())
     }
 
-    /// Reads the pages of a set's roll.
+    /// Reads the pages of a set's roll: the code of the data contracts that hold it.
     pub async fn roll(&self, pages: [Address; 2]) -> Result<[Bytes; 2], Error> {
         let mut roll = [Bytes::new(), Bytes::new()];
         for (page, bytes) in pages.into_iter().zip(&mut roll) {
             if !page.is_zero() {
-                // The first byte keeps anybody from running it.
-                let code = self.rpc().code(page).await?;
-                *bytes = code.slice(1.min(code.len())..);
+                *bytes = self.rpc().code(page).await?;
             }
         }
         Ok(roll)
