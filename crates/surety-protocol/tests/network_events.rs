@@ -4,7 +4,13 @@ mod network_common;
 
 use network_common::{events::*, *};
 use rand::{Rng, SeedableRng, rngs::StdRng};
-use surety_protocol::network::Fault;
+use surety_primitives::vote::VoteTree;
+use surety_protocol::network::{
+    Body, EventConsensus, Fault, Message, Scheme, SignatureBytes,
+    event::{Config, Effect, Input, MAX_KEPT_VOTES, MAX_POOL, MAX_WAITING_VOTES},
+    evidence::MAX_BOOK_VOTES,
+    message::{MAX_DISSENT, Sighting},
+};
 
 #[test]
 fn an_event_takes_a_few_hops() {
@@ -214,4 +220,170 @@ fn a_new_set_takes_up_what_the_old_one_left() {
             );
         }
     }
+}
+
+const PROMPT: Wires = Wires {
+    lost: 0,
+    repeated: 0,
+    longest: 1,
+};
+
+/// How long it took until everybody honest had the certificate.
+fn took(network: &Network, key: &alloy_primitives::B256, begin: u64) -> u64 {
+    let at = |index: usize| network.nodes[index].certified[key].1;
+    network.honest().map(at).max().expect("somebody") - begin
+}
+
+#[test]
+fn who_is_a_little_slower_is_in_the_certificate() {
+    let mut rng = StdRng::seed_from_u64(11);
+    let mut network = Network::new(11, 16, &[], PROMPT);
+    for round in 0..20 {
+        let key = hash(&mut rng);
+        let begin = network.now;
+        for index in 0..15 {
+            network.observe(index, key, key, 4_000);
+        }
+        // The first time nobody knows that the last one is alive.
+        network.run(if round == 0 { 0 } else { 15 });
+        network.observe(15, key, key, 4_000);
+        network.run(200);
+        let (seal, _) = network
+            .seals
+            .iter()
+            .find(|(_, votes)| votes.iter().any(|vote| vote.key == key))
+            .expect("certified");
+        assert_eq!(seal.signers.len(), 16, "round {round}");
+        assert!(took(&network, &key, begin) <= 15 + 18);
+    }
+}
+
+#[test]
+fn nobody_waits_for_the_dead_nor_twice_for_who_never_signs() {
+    for strategy in [Strategy::Silent, Strategy::Mute] {
+        let mut rng = StdRng::seed_from_u64(12);
+        let mut network = Network::new(12, 16, &[strategy; 5], PROMPT);
+        // Collectors change every four seconds: the next one does so after this.
+        let rest = network.now % 4_000;
+        network.run(4_000 - rest);
+        let mut slow = 0;
+        for _ in 0..10 {
+            let key = hash(&mut rng);
+            let begin = network.now;
+            network.happen(key, key, 0, 4_000);
+            network.run(100);
+            let honest = network
+                .honest()
+                .all(|index| network.nodes[index].certified.contains_key(&key));
+            if honest {
+                slow += usize::from(took(&network, &key, begin) > 18);
+            }
+        }
+        assert!(slow <= 1, "{strategy:?}: {slow} of 10 were late");
+    }
+}
+
+#[test]
+fn p2_of_every_strategy_what_is_held_is_proved() {
+    let mut lies = 0;
+    for strategy in STRATEGIES {
+        for seed in runs(12) {
+            let mut rng = StdRng::seed_from_u64(seed);
+            let members = rng.random_range(7..=13);
+            let wires = Wires::random(&mut rng);
+            let mut network = Network::new(seed, members, &[strategy, strategy], wires);
+            for _ in 0..6 {
+                let key = hash(&mut rng);
+                network.happen(key, hash(&mut rng), 30, 60_000);
+                network.run(rng.random_range(1..500));
+            }
+            network.run(3_000);
+            // What came last is still being looked at.
+            let held = network.held.clone();
+            network.run(1_000);
+            network.held = held;
+            network.check_safety();
+            lies += network.check_provable();
+        }
+    }
+    assert!(lies > 0, "nobody lied");
+}
+
+#[test]
+fn p4_a_flood_is_bounded() {
+    const MEMBERS: usize = 7;
+    let roster = roster(7, MEMBERS);
+    let mut rng = StdRng::seed_from_u64(13);
+    let mut now = 1_000_000;
+    let config = Config::new(Some(operator(0)), 60_000, MEMBERS);
+    let mut machine = EventConsensus::new(config, roster.clone(), now);
+    let subjects: Vec<_> = (0..MAX_DISSENT).map(|_| hash(&mut rng)).collect();
+    let mut evidence = 0;
+    for round in 0..100 {
+        now += 250;
+        for liar in 1..MEMBERS {
+            let mut random = |count: usize| -> Vec<_> {
+                let sighting = |_| Sighting {
+                    key: hash(&mut rng),
+                    value: hash(&mut rng),
+                };
+                (0..count).map(sighting).collect()
+            };
+            let mut bodies = vec![Body::Propose(random(128)), Body::Propose(random(16))];
+            if round % 4 == 0 {
+                bodies.push(Body::Hints(random(1_024)));
+                bodies.push(Body::Certified {
+                    signers: roster.all(),
+                    signature: SignatureBytes::repeat_byte(1),
+                    votes: random(8),
+                });
+            }
+            // Another value of the same events every time, duly signed.
+            let values = random(subjects.len());
+            let votes: Vec<_> = subjects
+                .iter()
+                .zip(values)
+                .map(|(key, other)| Sighting { key: *key, ..other })
+                .collect();
+            let all: Vec<_> = votes.iter().map(Sighting::vote).collect();
+            let digest = roster.digest(VoteTree::new(&all).expect("votes").root());
+            let signature = Toy(liar).sign(digest).expect("it can");
+            bodies.push(Body::Dissent { votes, signature });
+            for body in bodies {
+                let message = Message {
+                    service: SERVICE,
+                    set: 7,
+                    body,
+                };
+                let from = operator(liar);
+                let mut inputs = vec![Input::Message { from, message }];
+                while let Some(input) = inputs.pop() {
+                    for effect in machine.step(now, input) {
+                        match effect {
+                            Effect::Compute { ticket, work } => inputs.push(Input::Computed {
+                                ticket,
+                                done: work.run(&Toy(0)),
+                            }),
+                            Effect::Evidence(_) => evidence += 1,
+                            _ => {}
+                        }
+                    }
+                }
+            }
+        }
+        let load = machine.load();
+        assert!(load.pooled <= MAX_POOL && load.awaited == 0, "{load:?}");
+        assert!(load.waiting_votes <= MAX_WAITING_VOTES * MEMBERS, "{load:?}");
+        assert!(load.certified_votes <= MAX_KEPT_VOTES && load.seen == 0, "{load:?}");
+        assert!(load.evidence <= MAX_BOOK_VOTES && load.batches == 0, "{load:?}");
+    }
+    assert!(
+        evidence >= (MEMBERS - 1) * subjects.len(),
+        "each liar, of each event: {evidence}"
+    );
+    // Honest traffic goes on: what it sees, it still tells.
+    let key = hash(&mut rng);
+    let until = now + 10_000;
+    machine.step(now, Input::Observed { key, value: key, until });
+    assert_eq!(machine.load().seen, 1);
 }

@@ -277,7 +277,7 @@ fn p4_a_flood_of_results_and_objections_is_bounded() {
     let liar = network.drawn.roles.executor(0).unwrap();
     network.nodes[liar].strategy = Some(Strategy::Double);
     network.run(1_500);
-    for round in 0..400 {
+    for round in 0..60 {
         network.flood(liar, round);
         network.run(10);
     }

@@ -216,8 +216,10 @@ impl Book {
                 }
             }
         }
-        for (_, other, _) in &page.rivals {
-            if let Some(page) = self.pages.get_mut(&(set, *other)) {
+        // Each once: two pages with many subjects in common contradict each other in all of them.
+        let others: BTreeSet<_> = page.rivals.iter().map(|(_, other, _)| *other).collect();
+        for other in others {
+            if let Some(page) = self.pages.get_mut(&(set, other)) {
                 let before = page.rivals.len();
                 page.rivals.retain(|(_, rival, _)| *rival != root);
                 gone += before - page.rivals.len();

@@ -29,9 +29,11 @@ pub enum Strategy {
     Replay,
     /// Sends as much as it can.
     Flood,
+    /// Tells collectors what it saw, and never signs.
+    Mute,
 }
 
-pub const STRATEGIES: [Strategy; 8] = [
+pub const STRATEGIES: [Strategy; 9] = [
     Strategy::Silent,
     Strategy::LyingConnector,
     Strategy::Equivocate,
@@ -40,6 +42,7 @@ pub const STRATEGIES: [Strategy; 8] = [
     Strategy::Invent,
     Strategy::Replay,
     Strategy::Flood,
+    Strategy::Mute,
 ];
 
 /// What is due.
@@ -75,6 +78,8 @@ pub struct Network {
     queue: BTreeMap<(u64, u64), Due>,
     sequence: u64,
     pub evidence: Vec<Evidence>,
+    /// What members signed alone, by who holds it: holder, member, event.
+    pub held: BTreeMap<(usize, usize, B256), BTreeSet<B256>>,
     pub accused: BTreeSet<(usize, usize)>,
     pub seals: Vec<(Seal, Arc<[Sighting]>)>,
     heard: Vec<Message>,
@@ -112,6 +117,7 @@ impl Network {
             queue: BTreeMap::new(),
             sequence: 0,
             evidence: vec![],
+            held: BTreeMap::new(),
             accused: BTreeSet::new(),
             seals: vec![],
             heard: vec![],
@@ -192,6 +198,7 @@ impl Network {
                 }
                 let bytes = message.encode();
                 let message = Message::decode(&bytes).expect("what a machine says can be read");
+                self.hold(from, to, &message);
                 let from = operator(from);
                 self.feed(to, Input::Message { from, message });
             }
@@ -306,6 +313,44 @@ impl Network {
         }
     }
 
+    /// Notes what an honest member now has in hand.
+    fn hold(&mut self, from: usize, to: usize, message: &Message) {
+        let Body::Dissent { votes, signature } = &message.body else {
+            return;
+        };
+        let node = &self.nodes[to];
+        if node.strategy.is_some() || node.machine.is_none() || message.set != self.roster.number() {
+            return;
+        }
+        let all: Vec<_> = votes.iter().map(Sighting::vote).collect();
+        let root = surety_primitives::vote::VoteTree::new(&all).expect("votes").root();
+        let digest = self.roster.digest(root);
+        if message.service == SERVICE && Toy(0).verify(7, [from].into_iter().collect(), digest, signature) {
+            for vote in votes {
+                self.held.entry((to, from, vote.key)).or_default().insert(vote.value);
+            }
+        }
+    }
+
+    /// Whose ballot somebody honest holds, against a certificate or against another of its ballots, is convicted.
+    /// Gives how many are.
+    pub fn check_provable(&self) -> usize {
+        let mut lies = 0;
+        for ((holder, member, key), values) in &self.held {
+            let certified = self.nodes[*holder].certified.get(key).map(|(value, _)| *value);
+            let lie = values.len() > 1 || certified.is_some_and(|certified| !values.contains(&certified));
+            let convicted =
+                |evidence: &Evidence| evidence.operator == operator(*member) && evidence.ballot.vote.subject == *key;
+            assert!(
+                !lie || self.evidence.iter().any(convicted),
+                "{:?}, member {member}, lied to {holder} about {key}, and escapes",
+                self.nodes[*member].strategy
+            );
+            lies += usize::from(lie);
+        }
+        lies
+    }
+
     /// What an honest member signs is on its disk: the disk came first.
     fn check_promise(&self, index: usize, work: &Work) {
         if let Work::Sign { .. } = work {
@@ -320,6 +365,7 @@ impl Network {
             (Some(Strategy::Garbage), Body::Ballot { signature, .. } | Body::Dissent { signature, .. }) => {
                 *signature = SignatureBytes::repeat_byte(0x66);
             }
+            (Some(Strategy::Mute), Body::Ballot { .. } | Body::Dissent { .. }) => return,
             (Some(Strategy::Equivocate), Body::Hints(hints)) if to % 2 == 1 => {
                 for hint in hints {
                     hint.value = keccak256(hint.value);
@@ -373,7 +419,7 @@ impl Network {
             (root, Toy(index).sign(roster.digest(root)).expect("it can"))
         };
         match strategy {
-            Strategy::Silent | Strategy::LyingConnector | Strategy::Withhold => {}
+            Strategy::Silent | Strategy::LyingConnector | Strategy::Withhold | Strategy::Mute => {}
             Strategy::Equivocate => {
                 if let Some(truth) = self.seen_by_anybody() {
                     for value in [truth.value, keccak256(truth.value)] {

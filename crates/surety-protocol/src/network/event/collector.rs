@@ -90,6 +90,12 @@ impl EventConsensus {
         }
     }
 
+    /// Who told or signed anything is alive. Certificates let every collector know, also one whose turn has just come.
+    pub(super) fn hear(&mut self, members: Signers) {
+        let now = self.now;
+        self.collector.heard.extend(members.iter().map(|member| (member, now)));
+    }
+
     /// Whoever tells of what is certified has missed the certificate.
     pub(super) fn repeat_certificate(&mut self, member: usize, root: B256) {
         let (burst, per_second) = REPEATS;

@@ -116,6 +116,9 @@ impl EventConsensus {
             self.unpool(&vote.key);
         }
         self.collector.batches.remove(&seal.root);
+        if seal.set == self.roster.number() {
+            self.hear(seal.signers);
+        }
         let Some(roster) = self.roster_of(seal.set).cloned() else {
             return;
         };
