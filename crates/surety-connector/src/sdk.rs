@@ -5,6 +5,7 @@
 //! the same task once over restarts. The task's id is the key for that (`docs/guides/connectors.md`).
 
 mod emitter;
+mod pauses;
 mod session;
 
 use std::{collections::HashSet, path::PathBuf, sync::Arc, time::Duration};
@@ -15,6 +16,7 @@ use tonic::Code as StatusCode;
 
 use crate::{Token, TokenError, convert, wire};
 pub use emitter::{EmitError, Emitter};
+use pauses::Pauses;
 use session::{Session, status_text};
 
 /// How a connector finds its node, and what it serves.
@@ -30,6 +32,8 @@ pub struct Config {
     pub connector: String,
     /// events it emits
     pub events: Vec<String>,
+    /// fields that the ids of events must include, as (event, path): what the connector emits is told apart by them
+    pub identities: Vec<(String, String)>,
     /// tasks it does
     pub tasks: Vec<String>,
     /// tasks it does at a time
@@ -52,6 +56,7 @@ impl Config {
             service: service.into(),
             connector: connector.into(),
             events: Vec::new(),
+            identities: Vec::new(),
             tasks: Vec::new(),
             concurrency: 16,
             pause: Duration::from_millis(200),
@@ -62,6 +67,13 @@ impl Config {
     #[must_use]
     pub fn event(mut self, name: impl Into<String>) -> Self {
         self.events.push(name.into());
+        self
+    }
+
+    /// Serves only if the manifest's id of that event includes this field; else [`ConnectorError::Identity`].
+    #[must_use]
+    pub fn identity(mut self, event: impl Into<String>, field: impl Into<String>) -> Self {
+        self.identities.push((event.into(), field.into()));
         self
     }
 
@@ -170,6 +182,16 @@ pub enum ConnectorError {
     /// the node refused the connector; trying again doesn't help
     #[error("the node refused this connector: {0}")]
     Refused(String),
+    /// the manifest tells events apart by less than this connector needs
+    #[error("event {event}: found the id [{found}] in the manifest, expected one that includes `{field}`")]
+    Identity {
+        /// the event
+        event: String,
+        /// the field that is missing
+        field: String,
+        /// the id's fields, with commas between them
+        found: String,
+    },
 }
 
 /// A connector, connected or trying to be.
@@ -204,19 +226,30 @@ impl<W: Work> Connector<W> {
 
     /// Serves until the node refuses it for good. Drop the future to end it.
     pub async fn run(&self) -> Result<(), ConnectorError> {
-        let most = self.config.pause.saturating_mul(30);
-        let mut pause = self.config.pause;
+        let mut pauses = Pauses::new(self.config.pause);
         let running = Arc::new(Mutex::new(HashSet::new()));
         let free = Arc::new(Semaphore::new(self.config.concurrency.max(1)));
         loop {
-            match Session::open(&self.config, &self.token).await {
+            let pause = match Session::open(&self.config, &self.token).await {
                 Ok(session) => {
+                    self.identified(&session)?;
                     tracing::info!(node = self.config.node, service = session.service, "registered");
-                    pause = self.config.pause;
                     self.session.send_replace(Some(session.clone()));
                     let ended = self.serve(session, &running, &free).await;
                     self.session.send_replace(None);
-                    tracing::warn!(cause = status_text(&ended), "the node is gone; connecting again");
+                    if ended.code() == StatusCode::FailedPrecondition {
+                        if pauses.first_rival() {
+                            tracing::error!(
+                                connector = self.config.connector,
+                                "another process has registered under this connector's name: two of one name end each \
+                                 other's sessions in turn. Stop one, or give each its own name"
+                            );
+                        }
+                        pauses.taken_over()
+                    } else {
+                        tracing::warn!(cause = status_text(&ended), "the node is gone; connecting again");
+                        pauses.lost()
+                    }
                 }
                 Err(status)
                     if matches!(
@@ -228,11 +261,26 @@ impl<W: Work> Connector<W> {
                 }
                 Err(status) => {
                     tracing::warn!(cause = status_text(&status), "no node; trying again");
+                    pauses.absent()
                 }
-            }
+            };
             tokio::time::sleep(pause).await;
-            pause = pause.saturating_mul(2).min(most);
         }
+    }
+
+    /// Whether the manifest's ids include what they must; before the session is anybody's, so that nothing is emitted.
+    fn identified(&self, session: &Session) -> Result<(), ConnectorError> {
+        for (event, field) in &self.config.identities {
+            let id = session.ids.get(event).map(Vec::as_slice).unwrap_or_default();
+            if !id.contains(field) {
+                return Err(ConnectorError::Identity {
+                    event: event.clone(),
+                    field: field.clone(),
+                    found: id.join(", "),
+                });
+            }
+        }
+        Ok(())
     }
 
     /// Takes assignments until the stream ends; what ended it.

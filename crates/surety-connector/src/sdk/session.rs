@@ -1,6 +1,6 @@
 //! One registration over one connection.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use tonic::{
     Request, Status, Streaming,
@@ -32,6 +32,8 @@ pub(super) struct Session {
     client: ConnectorClient<InterceptedService<Channel, Bearer>>,
     pub(super) id: String,
     pub(super) service: String,
+    /// fields of the events' ids in the manifest
+    pub(super) ids: Arc<BTreeMap<String, Vec<String>>>,
 }
 
 pub(super) fn endpoint(node: &str) -> Result<Endpoint, ConnectorError> {
@@ -91,6 +93,13 @@ impl Session {
             client,
             id: registered.session,
             service: registered.service,
+            ids: Arc::new(
+                registered
+                    .events
+                    .into_iter()
+                    .map(|event| (event.name, event.id))
+                    .collect(),
+            ),
         })
     }
 
