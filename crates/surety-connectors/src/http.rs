@@ -7,7 +7,7 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use anyhow::Result;
 use serde::Deserialize;
-use surety_connector::sdk::{Connector, Failure, Job, Verdict, Work};
+use surety_connector::sdk::{Connector, ConnectorError, Failure, Job, Verdict, Work};
 use surety_primitives::value::Value;
 
 use crate::{Kind, config::Loaded};
@@ -33,8 +33,13 @@ pub struct Config {
 pub struct Webhook {
     /// path, such as `/orders`
     pub path: String,
-    /// the event; the body is its data
+    /// the event; its data is the body and [`DIGEST`]
     pub event: String,
+    /// whether the sender is trusted to post the same to everybody. Then the body alone is the data, and the id may be
+    /// anything in it. What it risks: a sender that posts one thing to a quorum's nodes and another thing of the same
+    /// id to the rest, by intent or by mistake, gets the operators of the rest slashed, who did nothing wrong
+    #[serde(default)]
+    pub trusted_sender: bool,
     /// the file with the secret of the signature
     pub secret_file: PathBuf,
     /// the header with the signature: hexadecimal HMAC-SHA-256 of the body, `sha256=` before it or not
@@ -44,6 +49,10 @@ pub struct Webhook {
     #[serde(default = "max_body")]
     pub max_body: usize,
 }
+
+/// The field of a webhook's data that the connector adds: the value hash of the body, `0x` and 64 hex digits. It is
+/// part of the event's id, so that two bodies are two events.
+pub const DIGEST: &str = "digest";
 
 /// `[http.request]`.
 #[derive(Debug, Clone, Deserialize)]
@@ -98,6 +107,9 @@ pub(crate) async fn run(config: &Loaded) -> Result<()> {
         if !node.events.contains(&webhook.event) {
             node = node.event(&webhook.event);
         }
+        if !webhook.trusted_sender {
+            node = node.identity(&webhook.event, DIGEST);
+        }
     }
     let requests = match &http.request {
         Some(request) => {
@@ -109,8 +121,21 @@ pub(crate) async fn run(config: &Loaded) -> Result<()> {
     let connector = Connector::new(node, Tasks(requests))?;
     let emitter = connector.emitter();
     tokio::select! {
-        ended = connector.run() => Ok(ended?),
+        ended = connector.run() => Ok(ended.map_err(explained)?),
         ended = webhook::serve(config, http, emitter) => ended,
+    }
+}
+
+fn explained(error: ConnectorError) -> anyhow::Error {
+    let webhook = matches!(error, ConnectorError::Identity { .. });
+    let error = anyhow::Error::from(error);
+    if webhook {
+        error.context(
+            "http: whoever sends to a webhook could post two bodies as one event, for which honest operators are slashed; \
+             either the event's id has the field that the connector adds, or the webhook says `trusted_sender = true`",
+        )
+    } else {
+        error
     }
 }
 

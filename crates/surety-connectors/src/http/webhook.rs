@@ -21,7 +21,7 @@ use surety_connector::{
 use surety_primitives::value::Value;
 use tokio::{net::TcpListener, sync::Semaphore};
 
-use super::{Config, Webhook};
+use super::{Config, DIGEST, Webhook};
 use crate::config::Loaded;
 
 /// How long a sender waits for the node.
@@ -107,13 +107,7 @@ async fn received(State(shared): State<Arc<Shared>>, uri: Uri, headers: HeaderMa
             ),
         );
     }
-    let data = match std::str::from_utf8(&body).map_err(|e| e.to_string()).and_then(|text| {
-        let value = Value::from_json(text).map_err(|e| e.to_string())?;
-        match value {
-            Value::Object(_) => Ok(value),
-            other => Err(format!("found {}, expected an object", other.kind())),
-        }
-    }) {
+    let data = match data(&body, hook.config.trusted_sender) {
         Ok(data) => data,
         Err(error) => return say(StatusCode::BAD_REQUEST, error),
     };
@@ -133,6 +127,27 @@ async fn received(State(shared): State<Arc<Shared>>, uri: Uri, headers: HeaderMa
             StatusCode::SERVICE_UNAVAILABLE,
             "the node does not answer; send it again".to_owned(),
         ),
+    }
+}
+
+/// The event's data: the body, and unless the sender is trusted its hash, which makes it an event of its own whatever
+/// else the id has.
+fn data(body: &[u8], trusted: bool) -> Result<Value, String> {
+    let text = std::str::from_utf8(body).map_err(|e| e.to_string())?;
+    let value = Value::from_json(text).map_err(|e| e.to_string())?;
+    let digest = value.hash().map_err(|e| e.to_string())?;
+    match value {
+        Value::Object(_) if trusted => Ok(value),
+        Value::Object(mut fields) => {
+            let hash = Value::String(alloy::hex::encode_prefixed(digest));
+            if fields.insert(DIGEST.to_owned(), hash).is_some() {
+                return Err(format!(
+                    "found the field `{DIGEST}`, expected none: the connector adds it"
+                ));
+            }
+            Ok(Value::Object(fields))
+        }
+        other => Err(format!("found {}, expected an object", other.kind())),
     }
 }
 
