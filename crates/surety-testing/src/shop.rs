@@ -54,6 +54,7 @@ from_block = {from_block}
 /// The section of a node's `postgres` connector that writes rows.
 pub const WRITE_ROWS: &str = r#"[postgres]
 connection_file = "../postgres.connection"
+authoritative = true
 
 [[postgres.table]]
 task = "record"

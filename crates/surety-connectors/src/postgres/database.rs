@@ -8,10 +8,11 @@ use tokio_postgres::{Client, Error, NoTls, types::ToSql};
 use super::{STATEMENT_TIMEOUT, Table};
 
 /// What is in a row.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Found {
     Same,
-    Other,
+    /// these columns have other values
+    Other(Vec<String>),
     Missing,
 }
 
@@ -33,19 +34,32 @@ fn quoted_table(table: &str) -> String {
     table.split('.').map(quoted).collect::<Vec<_>>().join(".")
 }
 
+/// PostgreSQL's messages quote values, which are nobody's business in a log: the code and the names of what it is about
+/// say enough.
 fn failure(error: &Error) -> Failure {
-    match error.as_db_error() {
-        // Classes 22, 23, 42: the values or the table are wrong, and stay so.
-        Some(cause)
-            if ["22", "23", "42"]
-                .iter()
-                .any(|class| cause.code().code().starts_with(class)) =>
-        {
-            Failure::never(format!("PostgreSQL: {}: {}", cause.code().code(), cause.message()))
+    let Some(cause) = error.as_db_error() else {
+        return Failure::later(format!("PostgreSQL: {error}"));
+    };
+    let code = cause.code().code();
+    let (what, never) = match code.get(..2) {
+        // The values or the table are wrong, and stay so.
+        Some("22") => ("a value doesn't fit its column", true),
+        Some("23") => ("a constraint refuses the row", true),
+        Some("42") => ("the statement doesn't fit the table, or isn't allowed", true),
+        Some("28") => ("this user is refused", false),
+        _ => ("the database refuses", false),
+    };
+    let mut message = format!("PostgreSQL: {code}: {what}");
+    for (kind, name) in [
+        ("table", cause.table()),
+        ("column", cause.column()),
+        ("constraint", cause.constraint()),
+    ] {
+        if let Some(name) = name {
+            message.push_str(&format!(", {kind} {}", quoted(name)));
         }
-        Some(cause) => Failure::later(format!("PostgreSQL: {}: {}", cause.code().code(), cause.message())),
-        None => Failure::later(format!("PostgreSQL: {error}")),
     }
+    Failure { message, retry: !never }
 }
 
 impl Database {
@@ -66,7 +80,7 @@ impl Database {
             let (client, connection) = self.config.connect(NoTls).await.map_err(|e| failure(&e))?;
             tokio::spawn(async move {
                 if let Err(cause) = connection.await {
-                    tracing::warn!(%cause, "the database is gone");
+                    tracing::warn!(cause = failure(&cause).message, "the database is gone");
                 }
             });
             client
@@ -142,7 +156,7 @@ impl Database {
                 .query(&compare, &parameters)
                 .await
                 .map_err(|e| failure(&e))?;
-            let found = found(&rows)?;
+            let found = found(table, &rows)?;
             // A row that the column rounded, say, is not kept: what isn't committed is rolled back.
             if found == Found::Same {
                 transaction.commit().await.map_err(|e| failure(&e))?;
@@ -172,7 +186,7 @@ impl Database {
                 .and_then(|row| row.try_get(0))
                 .map_err(|e| failure(&e))?;
             let rows = client.query(&compare, &parameters).await.map_err(|e| failure(&e))?;
-            Ok((found(&rows)?, replica))
+            Ok((found(table, &rows)?, replica))
         }
         .await;
         self.forget_after(&result);
@@ -199,7 +213,7 @@ fn casts(table: &Table, types: &Types) -> Vec<String> {
         .collect()
 }
 
-/// Whether the row has these values, each compared in its column's type; json, which can't be compared, as jsonb.
+/// Whether the row has these values, a column for each, compared in its column's type; json, which can't be compared, as jsonb.
 fn comparison(table: &Table, types: &Types) -> String {
     let columns = table.columns.keys().zip(casts(table, types));
     let same = columns.map(|(column, cast)| {
@@ -212,7 +226,7 @@ fn comparison(table: &Table, types: &Types) -> String {
     });
     format!(
         "SELECT {} FROM {} WHERE {} = $1::text",
-        same.collect::<Vec<_>>().join(" AND "),
+        same.collect::<Vec<_>>().join(", "),
         quoted_table(&table.table),
         quoted(&table.key)
     )
@@ -224,11 +238,19 @@ fn parameters<'a>(task: &'a &'a str, values: &'a [Option<String>]) -> Vec<&'a (d
     parameters
 }
 
-fn found(rows: &[tokio_postgres::Row]) -> Result<Found, Failure> {
-    match rows.first().map(|row| row.try_get::<_, bool>(0)) {
-        None => Ok(Found::Missing),
-        Some(Ok(true)) => Ok(Found::Same),
-        Some(Ok(false)) => Ok(Found::Other),
-        Some(Err(error)) => Err(failure(&error)),
+fn found(table: &Table, rows: &[tokio_postgres::Row]) -> Result<Found, Failure> {
+    let Some(row) = rows.first() else {
+        return Ok(Found::Missing);
+    };
+    let mut other = Vec::new();
+    for (at, column) in table.columns.keys().enumerate() {
+        if !row.try_get::<_, bool>(at).map_err(|e| failure(&e))? {
+            other.push(column.clone());
+        }
     }
+    Ok(if other.is_empty() {
+        Found::Same
+    } else {
+        Found::Other(other)
+    })
 }
