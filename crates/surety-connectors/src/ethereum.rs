@@ -1,6 +1,7 @@
 //! Logs of contracts in, once they are as deep as they must be; transactions out.
 
 mod abi;
+mod finality;
 mod journal;
 mod logs;
 mod transactions;
@@ -25,7 +26,7 @@ pub struct Config {
     pub rpc: Option<String>,
     /// or a file with it, if it has a key in it
     pub rpc_file: Option<PathBuf>,
-    /// blocks on top of one before its logs and transactions count as final, at least 1
+    /// blocks on top of one before its logs and transactions count as final, 1 to 1024
     pub confirmations: u64,
     /// seconds between looks for new blocks
     #[serde(default = "poll")]
@@ -84,8 +85,10 @@ pub(crate) async fn run(config: &Loaded) -> Result<()> {
         _ => bail!("ethereum: expected either rpc or rpc_file"),
     };
     ensure!(
-        ethereum.confirmations >= 1,
-        "ethereum.confirmations: found 0, expected at least 1: the latest block is never final"
+        (1..=finality::MAX_CONFIRMATIONS).contains(&ethereum.confirmations),
+        "ethereum.confirmations: found {}, expected 1 to {}: the latest block is never final",
+        ethereum.confirmations,
+        finality::MAX_CONFIRMATIONS
     );
     ensure!(
         (1..=3_600).contains(&ethereum.poll),

@@ -43,6 +43,10 @@ data = { tick = "Number", time = "Number" }
 id = ["number"]
 data = { number = "Number", note = { type = "String", optional = true } }
 
+[events.posted]
+id = ["number", "digest"]
+data = { number = "Number", note = { type = "String", optional = true }, digest = "String" }
+
 [events.noted]
 id = ["block_hash", "log_index"]
 [events.noted.data]
@@ -199,7 +203,7 @@ async fn a_signed_webhook_is_an_event() {
         .port();
     let section = format!(
         "[http]\nlisten = \"127.0.0.1:{port}\"\n[[http.webhook]]\npath = \"/orders\"\nevent = \"order\"\n\
-         secret_file = \"hook.secret\"\nmax_body = 1000\n"
+         secret_file = \"hook.secret\"\nmax_body = 1000\ntrusted_sender = true\n"
     );
     let running = place.run(&trial, Kind::Http, &section);
     trial
@@ -245,6 +249,59 @@ async fn a_signed_webhook_is_an_event() {
     assert_eq!(send("/orders", &long, Some(signature(secret, &long))).await, 413);
     assert_eq!(send("/else", body, Some(signature(secret, body))).await, 404);
     assert_eq!(trial.emissions().len(), 1);
+    running.abort();
+}
+
+#[tokio::test]
+async fn p1_a_webhooks_sender_cannot_give_two_bodies_one_id() {
+    let place = Place::new();
+    let trial = place.trial().await;
+    let secret = "a secret of more than sixteen bytes";
+    place.secret("hook.secret", secret);
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    let section = |event: &str| {
+        format!(
+            "[http]\nlisten = \"{address}\"\n[[http.webhook]]\npath = \"/orders\"\nevent = \"{event}\"\n\
+             secret_file = \"hook.secret\"\n"
+        )
+    };
+    // The manifest's id of `order` is the number alone: the connector doesn't serve it.
+    let ended = place.run(&trial, Kind::Http, &section("order")).await.unwrap();
+    let error = format!("{:#}", ended.unwrap_err());
+    assert!(
+        error.contains("found the id [number]") && error.contains("`digest`"),
+        "{error}"
+    );
+
+    let running = place.run(&trial, Kind::Http, &section("posted"));
+    trial
+        .wait("the connector", MOST, |trial| trial.registrations().len() == 2)
+        .await
+        .unwrap();
+    let client = reqwest::Client::new();
+    let send = async |body: &str| {
+        let request = client
+            .post(format!("http://{address}/orders"))
+            .header("x-signature-256", signature(secret, body))
+            .body(body.to_owned());
+        request.send().await.unwrap().status().as_u16()
+    };
+    assert_eq!(send(r#"{"number": 1, "note": "a"}"#).await, 202);
+    assert_eq!(send(r#"{"note":"a","number":1.0}"#).await, 202);
+    assert_eq!(trial.emissions().len(), 1);
+    assert_eq!(send(r#"{"number": 1, "note": "b"}"#).await, 202);
+    let seen = trial.emissions();
+    assert_eq!(seen.len(), 2);
+    assert_ne!(seen.first().unwrap().id_hash, seen.last().unwrap().id_hash);
+    let data = &seen.first().unwrap().data;
+    let hash = object(r#"{"number":1,"note":"a"}"#).hash().unwrap();
+    assert_eq!(
+        data.field("digest").and_then(Value::as_str),
+        Some(format!("{hash:#x}").as_str())
+    );
+    assert_eq!(send(r#"{"number": 1, "digest": "0x00"}"#).await, 400);
     running.abort();
 }
 
@@ -351,7 +408,7 @@ async fn p5_a_row_is_written_once_and_read_back() {
     postgres.execute(PAST).await.unwrap();
     place.secret("database", &postgres.connection());
     let trial = place.trial().await;
-    let section = "[postgres]\nconnection_file = \"database\"\n[[postgres.table]]\ntask = \"record\"\n\
+    let section = "[postgres]\nconnection_file = \"database\"\nauthoritative = true\n[[postgres.table]]\ntask = \"record\"\n\
                    table = \"public.notes\"\ncolumns = { sender = \"sender\", amount = \"amount\", urgent = \"urgent\", extra = \"extra\" }\n";
     let running = place.run(&trial, Kind::Postgres, section);
     let hostile = object(r#"{"sender":"'; --","amount":"12345678901234567890.5","urgent":true,"extra":{"a":[1,"'"]}}"#);
@@ -388,6 +445,30 @@ async fn p5_a_row_is_written_once_and_read_back() {
     ));
     client.execute("UPDATE notes SET extra = NULL", &[]).await.unwrap();
     assert_eq!(validate(&trial, 1, "record", &hostile, &found).await, Verdict::Invalid);
+    // Where others may write, a row proves nothing against who wrote it.
+    let elsewhere = Place::new();
+    elsewhere.secret("database", &postgres.connection());
+    let doubting = elsewhere.trial().await;
+    let doubter = elsewhere.run(
+        &doubting,
+        Kind::Postgres,
+        &section.replace("authoritative = true\n", ""),
+    );
+    assert_eq!(
+        validate(&doubting, 1, "record", &hostile, &found).await,
+        Verdict::Unknown
+    );
+    assert_eq!(
+        validate(&doubting, 2, "record", &hostile, &missing).await,
+        Verdict::Unknown
+    );
+    assert_eq!(
+        validate(&doubting, 2, "record", &hostile, &found).await,
+        Verdict::Invalid
+    );
+    let kept = object(r#"{"sender":"'; --","amount":"12345678901234567890.5","urgent":true}"#);
+    assert_eq!(validate(&doubting, 1, "record", &kept, &found).await, Verdict::Valid);
+    doubter.abort();
 
     // What the columns refuse or would round is not written.
     for (number, inputs) in (3..).zip([
@@ -396,7 +477,13 @@ async fn p5_a_row_is_written_once_and_read_back() {
         r#"{"sender":"a","amount":"much","urgent":true}"#,
     ]) {
         let answer = execute(&trial, number, "record", &object(inputs)).await;
-        assert!(matches!(answer, Answer::Failed { retry: false, .. }), "{answer:?}");
+        let Answer::Failed { retry: false, message } = answer else {
+            panic!("found {answer:?}, expected a failure for good");
+        };
+        // Which column or rule, not which value.
+        for value in ["longer than five", "1.005", "much"] {
+            assert!(!message.contains(value), "{message}");
+        }
     }
     assert_eq!(client.query("SELECT 1 FROM notes", &[]).await.unwrap().len(), 1);
 
@@ -601,5 +688,112 @@ async fn p5_a_transaction_is_sent_once_and_its_log_emitted_when_it_is_final() {
     };
     trial.wait("the block is passed", MOST, |_| passed()).await.unwrap();
     assert_eq!(trial.emissions().len(), events);
+    running.abort();
+}
+
+/// An endpoint in front of a chain's, some of whose machines are behind: logs of a range are found empty, logs by block
+/// refused for the first few times, receipts and transactions not found by hash while `behind`.
+async fn behind_a_balancer(url: &str, behind: Arc<AtomicUsize>) -> String {
+    use axum::{Router, extract::State, routing::post};
+    use serde_json::{Value as Json, json};
+
+    struct Shared {
+        url: String,
+        behind: Arc<AtomicUsize>,
+        refusals: AtomicUsize,
+        client: reqwest::Client,
+    }
+
+    async fn ask(State(shared): State<Arc<Shared>>, body: String) -> String {
+        let request: Json = serde_json::from_str(&body).unwrap();
+        let answer = |name: &str, value: Json| {
+            let id = request.get("id").unwrap().clone();
+            json!({ "jsonrpc": "2.0", "id": id, name: value }).to_string()
+        };
+        match request.get("method").and_then(Json::as_str).unwrap() {
+            "eth_getLogs" if request.pointer("/params/0/blockHash").is_none_or(Json::is_null) => {
+                return answer("result", json!([]));
+            }
+            "eth_getLogs" if shared.refusals.fetch_add(1, Ordering::SeqCst) < 3 => {
+                return answer("error", json!({ "code": -32000, "message": "unknown block" }));
+            }
+            "eth_getTransactionReceipt" | "eth_getTransactionByHash" if shared.behind.load(Ordering::SeqCst) == 1 => {
+                return answer("result", Json::Null);
+            }
+            _ => {}
+        }
+        let request = shared
+            .client
+            .post(&shared.url)
+            .header("content-type", "application/json");
+        let response = request.body(body).send().await.unwrap();
+        String::from_utf8(response.bytes().await.unwrap().to_vec()).unwrap()
+    }
+
+    let shared = Arc::new(Shared {
+        url: url.to_owned(),
+        behind,
+        refusals: AtomicUsize::new(0),
+        client: reqwest::Client::new(),
+    });
+    let router = Router::new().route("/", post(ask)).with_state(shared);
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    url
+}
+
+#[tokio::test]
+async fn p1_an_endpoint_that_is_behind_itself_loses_no_log_and_proves_nothing() {
+    let place = Place::new();
+    let anvil = Anvil::start(&AnvilConfig::default()).unwrap();
+    let rpc = Rpc::new(anvil.url()).unwrap();
+    let chain = Chain { anvil, rpc };
+    let key = dev_key(8).unwrap();
+    let ether = U256::from(10).pow(U256::from(20));
+    chain.anvil.fund(&chain.rpc, key.address(), ether).await.unwrap();
+    let sender = Sender::new(chain.rpc.clone(), key).await.unwrap();
+    let (contract, _) = sender.deploy(contract()).await.unwrap();
+    let behind = Arc::new(AtomicUsize::new(1));
+    let url = behind_a_balancer(chain.anvil.url(), Arc::clone(&behind)).await;
+    // note(task, 1, "")
+    let selector = alloy::primitives::keccak256("note(bytes32,uint256,string)");
+    let words = [U256::from(1), U256::from(96), U256::ZERO].map(|word| word.to_be_bytes::<32>());
+    let task = B256::repeat_byte(1);
+    let call = surety_chain::Call {
+        to: Some(contract),
+        input: [selector.get(..4).unwrap(), task.as_slice(), words.as_flattened()]
+            .concat()
+            .into(),
+    };
+    sender.send_call(call).await.unwrap();
+    chain.mine(5).await;
+    let trial = place.trial().await;
+    let section = format!(
+        "[ethereum]\nrpc = \"{url}\"\nconfirmations = 3\npoll = 1\njournal = \"journal\"\n\
+         [[ethereum.log]]\ncontract = \"{contract}\"\n\
+         signature = \"event Noted(address indexed who, uint256 amount, string text)\"\nevent = \"noted\"\nfrom_block = 0\n\
+         [[ethereum.call]]\ntask = \"note\"\ncontract = \"{contract}\"\n\
+         signature = \"function note(bytes32 task, uint256 amount, string text)\"\n"
+    );
+    let running = place.run(&trial, Kind::Ethereum, &section);
+    trial
+        .wait("the event", MOST, |trial| !trial.emissions().is_empty())
+        .await
+        .unwrap();
+    let data = trial.emissions().first().unwrap().data.clone();
+    let field = |name: &str| data.field(name).unwrap().clone();
+    let claim = Value::object([
+        ("transaction", field("transaction")),
+        ("block_hash", field("block_hash")),
+        ("block_number", field("block_number")),
+        ("status", Value::from("success")),
+    ]);
+    let inputs = object(r#"{"amount":"1","text":""}"#);
+    assert_eq!(validate(&trial, 1, "note", &inputs, &claim).await, Verdict::Unknown);
+    // What the block itself says is certain even so.
+    assert_eq!(validate(&trial, 2, "note", &inputs, &claim).await, Verdict::Invalid);
+    behind.store(0, Ordering::SeqCst);
+    assert_eq!(validate(&trial, 1, "note", &inputs, &claim).await, Verdict::Valid);
     running.abort();
 }

@@ -31,20 +31,19 @@ pub(super) fn from_value(kind: &DynSolType, found: &Value) -> Result<DynSolValue
     let wrong = || format!("found {}, expected {kind}", found.kind());
     match (kind, found) {
         (DynSolType::String, Value::String(text)) => Ok(DynSolValue::String(text.clone())),
+        // No causes: they quote the value, and this goes to logs.
         (_, Value::String(text)) => kind
             .coerce_str(text)
-            .map_err(|e| format!("found `{}`: {e}", text.chars().take(80).collect::<String>())),
+            .map_err(|_| format!("found a string that is none, expected {kind}")),
         (DynSolType::Bool, Value::Boolean(it)) => Ok(DynSolValue::Bool(*it)),
         (DynSolType::Uint(_) | DynSolType::Int(_), Value::Number(number)) => {
             // Above 2^53 a double may have been another integer before.
             let number = number.get();
             if number.fract() != 0.0 || number.abs() > 9_007_199_254_740_992.0 {
-                return Err(format!(
-                    "found {number}, expected an integer up to 2^53, or a decimal string"
-                ));
+                return Err("found another number, expected an integer up to 2^53, or a decimal string".to_owned());
             }
             kind.coerce_str(&format!("{number:.0}"))
-                .map_err(|e| format!("found {number}: {e}"))
+                .map_err(|_| format!("found a number out of range, expected {kind}"))
         }
         (DynSolType::Array(inner), Value::List(list)) => Ok(DynSolValue::Array(elements(
             list.iter().map(|it| (inner.as_ref(), it)),

@@ -11,17 +11,21 @@ use std::{
 use alloy::{
     dyn_abi::{DynSolEvent, Specifier},
     json_abi::Event,
+    primitives::B256,
     rpc::types::{Filter, Log},
 };
 use anyhow::{Context, Result, bail, ensure};
+use futures_util::{StreamExt, TryStreamExt, stream};
 use surety_chain::Rpc;
 use surety_connector::sdk::{EmitError, Emitter};
 use surety_primitives::value::{Number, Value};
 
-use super::{LogConfig, abi};
+use super::{LogConfig, abi, finality};
 
-/// Most blocks of one question.
-const RANGE: u64 = 1_000;
+/// Most blocks between two notes of the next one.
+const RANGE: u64 = 128;
+/// Blocks whose logs are asked for at a time.
+const CONCURRENCY: usize = 16;
 
 struct Source {
     config: LogConfig,
@@ -97,31 +101,31 @@ impl Logs {
         }
     }
 
-    /// The logs of the next blocks that are deep enough, and which block comes then.
+    /// The logs of the next blocks that are deep enough, and which block comes then. Logs are asked for by the block's
+    /// hash: an endpoint that doesn't have the block refuses, where it would find a range that it hasn't reached empty,
+    /// and the logs in it would be lost.
     async fn step(&self, next: u64, emitter: &Emitter) -> Result<Option<u64>, Trouble> {
-        let head = self.rpc.latest().await.map_err(Trouble::chain)?.header.number;
-        let Some(last) = head.checked_sub(self.confirmations).filter(|last| *last >= next) else {
+        let to = next.saturating_add(RANGE.saturating_sub(1));
+        let blocks = finality::final_blocks(&self.rpc, self.confirmations, next, to).await;
+        let blocks = blocks.map_err(|e| Trouble::Chain(e.to_string()))?;
+        let Some((last, _)) = blocks.last().copied() else {
             return Ok(None);
         };
-        let last = last.min(next.saturating_add(RANGE.saturating_sub(1)));
+        let logs: Vec<Vec<Log>> = stream::iter(blocks)
+            .map(|(number, hash)| self.logs_of(number, hash))
+            .buffered(CONCURRENCY)
+            .try_collect()
+            .await?;
         let mut found = BTreeMap::new();
-        for source in &self.sources {
-            if source.config.from_block > last {
-                continue;
-            }
-            let filter = Filter::new()
-                .address(source.config.contract)
-                .event_signature(source.event.selector())
-                .from_block(next.max(source.config.from_block))
-                .to_block(last);
-            for log in self.rpc.logs(&filter).await.map_err(Trouble::chain)? {
-                if log.removed {
-                    continue;
+        for log in logs.into_iter().flatten() {
+            let (Some(number), Some(index)) = (log.block_number, log.log_index) else {
+                return Err(Trouble::Chain("a log has no place, expected one in a block".to_owned()));
+            };
+            for source in &self.sources {
+                let mine = log.address() == source.config.contract && log.topic0() == Some(&source.event.selector());
+                if mine && number >= source.config.from_block {
+                    found.insert((number, index, source.config.event.clone()), (source, log.clone()));
                 }
-                let (Some(number), Some(index)) = (log.block_number, log.log_index) else {
-                    return Err(Trouble::Chain("a log has no place, expected one in a block".to_owned()));
-                };
-                found.insert((number, index, source.config.event.clone()), (source, log));
             }
         }
         for ((number, index, event), (source, log)) in &found {
@@ -140,6 +144,25 @@ impl Logs {
             }
         }
         Ok(Some(last.saturating_add(1)))
+    }
+
+    /// The logs of one block.
+    async fn logs_of(&self, number: u64, hash: B256) -> Result<Vec<Log>, Trouble> {
+        let contracts: Vec<_> = self.sources.iter().map(|source| source.config.contract).collect();
+        let selectors: Vec<_> = self.sources.iter().map(|source| source.event.selector()).collect();
+        let filter = Filter::new()
+            .at_block_hash(hash)
+            .address(contracts)
+            .event_signature(selectors);
+        let logs = self.rpc.logs(&filter).await.map_err(Trouble::chain)?;
+        for log in &logs {
+            if log.removed || (log.block_hash, log.block_number) != (Some(hash), Some(number)) {
+                return Err(Trouble::Chain(format!(
+                    "asked for the logs of block {number}, found others"
+                )));
+            }
+        }
+        Ok(logs)
     }
 }
 

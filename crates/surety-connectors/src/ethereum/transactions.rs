@@ -1,7 +1,7 @@
 //! A task is a transaction: sent once however often it is assigned, validated by its receipt.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::Path,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
@@ -9,13 +9,14 @@ use std::{
 use alloy::{
     consensus::{SignableTransaction, Transaction as _, TxEip1559, TxEnvelope},
     dyn_abi::{DynSolType, DynSolValue, JsonAbiExt, Specifier},
-    eips::{BlockNumberOrTag, Encodable2718, eip2930::AccessList},
+    eips::{Encodable2718, eip2930::AccessList},
     json_abi::Function,
-    network::TransactionBuilder,
+    network::{TransactionBuilder, TransactionResponse},
     primitives::{Address, B256, Bytes, TxKind, U256},
     providers::Provider,
     rpc::types::{TransactionReceipt, TransactionRequest},
     signers::{SignerSync, local::PrivateKeySigner},
+    transports::{RpcError, TransportErrorKind},
 };
 use anyhow::{Context, Result};
 use surety_chain::Rpc;
@@ -24,7 +25,7 @@ use surety_primitives::value::{Number, Value};
 use tokio::sync::Mutex;
 
 use super::{
-    CallConfig, abi,
+    CallConfig, abi, finality,
     journal::{Entry, Journal, Version},
 };
 
@@ -50,6 +51,14 @@ pub(super) struct Transactions {
 
 fn later(cause: impl std::fmt::Display) -> Failure {
     Failure::later(format!("Ethereum: {cause}"))
+}
+
+/// A question that the endpoint did not answer. Its words could quote the call's values, or the endpoint's key.
+fn asked(what: &str, error: &RpcError<TransportErrorKind>) -> Failure {
+    match error.as_error_resp() {
+        Some(refusal) => later(format!("{what}: the endpoint refuses (code {})", refusal.code)),
+        None => later(format!("{what}: the endpoint doesn't answer")),
+    }
 }
 
 impl Transactions {
@@ -124,7 +133,7 @@ impl Transactions {
         let input = method
             .function
             .abi_encode_input(&arguments)
-            .map_err(|e| Failure::never(format!("{}: {e}", job.name)))?;
+            .map_err(|_| Failure::never(format!("{}: the inputs don't fit the method", job.name)))?;
         Ok((method.contract, input.into()))
     }
 
@@ -181,11 +190,12 @@ impl Transactions {
         let gas = match provider.estimate_gas(request).await {
             Ok(gas) => gas.saturating_mul(13) / 10,
             // What the contract refuses now was not sent, so it costs nothing to try again, or elsewhere.
-            Err(error) if error.is_error_resp() => return Err(later(format!("the call fails: {error}"))),
-            Err(error) => return Err(later(error)),
+            Err(error) => return Err(asked("the call's gas", &error)),
         };
-        let count = provider.get_transaction_count(account).pending().await.map_err(later)?;
-        let fees = provider.estimate_eip1559_fees().await.map_err(later)?;
+        let count = provider.get_transaction_count(account).pending().await;
+        let count = count.map_err(|e| asked("the account's nonce", &e))?;
+        let fees = provider.estimate_eip1559_fees().await;
+        let fees = fees.map_err(|e| asked("the fees", &e))?;
         let nonce = count.max(journal.next_nonce(chain, account));
         let mut entry = Entry {
             chain,
@@ -222,10 +232,11 @@ impl Transactions {
             Ok(_) => Ok(()),
             // "Already known", "nonce too low": the receipts say which.
             Err(error) if error.is_error_resp() => {
-                tracing::debug!(%error, "offered again");
+                let code = error.as_error_resp().map(|refusal| refusal.code);
+                tracing::debug!(code, "offered again");
                 Ok(())
             }
-            Err(error) => Err(later(error)),
+            Err(error) => Err(asked("the transaction", &error)),
         }
     }
 
@@ -234,30 +245,13 @@ impl Transactions {
         let (Some(number), Some(hash)) = (receipt.block_number, receipt.block_hash) else {
             return Ok(None);
         };
-        Ok((self.final_hash(number).await? == Some(hash)).then(|| {
-            Value::object([
-                ("transaction", Value::String(format!("{:#x}", receipt.transaction_hash))),
-                ("block_hash", Value::String(format!("{hash:#x}"))),
-                (
-                    "block_number",
-                    Number::from_integer(i128::from(number)).map_or(Value::Null, Value::Number),
-                ),
-                (
-                    "status",
-                    Value::from(if receipt.status() { "success" } else { "reverted" }),
-                ),
-            ])
-        }))
+        Ok((self.final_hash(number).await? == Some(hash)).then(|| outcome(receipt, number, hash)))
     }
 
     /// The hash of a block that is deep enough; nothing if it isn't (yet).
     async fn final_hash(&self, number: u64) -> Result<Option<B256>, Failure> {
-        let head = self.rpc.latest().await.map_err(later)?.header.number;
-        if head < number.saturating_add(self.confirmations) {
-            return Ok(None);
-        }
-        let block = self.rpc.block(BlockNumberOrTag::Number(number)).await.map_err(later)?;
-        Ok(block.map(|block| block.header.hash))
+        let blocks = finality::final_blocks(&self.rpc, self.confirmations, number, number).await;
+        Ok(blocks.map_err(later)?.first().map(|(_, hash)| *hash))
     }
 
     /// Valid if that transaction is this task's call and final with that outcome. Invalid only if the chain says
@@ -289,30 +283,66 @@ impl Transactions {
         let Some(block) = self.final_hash(number).await? else {
             return Ok(Verdict::Unknown(format!("block {number} is not final here yet")));
         };
-        let Some(receipt) = self.rpc.receipt(hash).await.map_err(later)? else {
-            return Ok(Verdict::Invalid(format!(
-                "the chain has no transaction {hash:#x} at final block {number}"
+        // What the block of this hash holds is the same whoever answers. That a receipt or a transaction isn't found by
+        // its own hash proves nothing: another machine than the one that has the block may have been asked.
+        let content = self.rpc.provider().get_block_by_hash(block).full().await;
+        let content = content.map_err(|e| asked("the block", &e))?;
+        let Some(content) = content.filter(|content| content.header.hash == block) else {
+            return Ok(Verdict::Unknown(format!("block {number} can't be read now")));
+        };
+        let Some(transactions) = content.transactions.as_transactions() else {
+            return Ok(Verdict::Unknown(format!(
+                "block {number} came without its transactions"
             )));
         };
-        if receipt.block_hash != Some(block) {
+        let Some(transaction) = transactions.iter().find(|it| it.tx_hash() == hash) else {
             return Ok(Verdict::Invalid(format!(
-                "transaction {hash:#x} is not in block {number}"
-            )));
-        }
-        let Some(transaction) = self.rpc.provider().get_transaction_by_hash(hash).await.map_err(later)? else {
-            return Ok(Verdict::Unknown(format!(
-                "transaction {hash:#x} has a receipt but can't be read"
+                "transaction {hash:#x} is not in the final block {number}"
             )));
         };
         if transaction.to() != Some(contract) || *transaction.input() != input || transaction.value() != U256::ZERO {
             return Ok(Verdict::Invalid(format!("transaction {hash:#x} is another call")));
         }
-        Ok(match self.final_output(&receipt).await? {
-            Some(expected) if expected == *output => Verdict::Valid,
-            Some(expected) => Verdict::Invalid(format!("found {output}, expected {expected}")),
-            None => Verdict::Unknown(format!("block {number} is not final here yet")),
+        let receipt = self.rpc.receipt(hash).await.map_err(later)?;
+        let receipt = receipt.filter(|it| (it.block_hash, it.block_number) == (Some(block), Some(number)));
+        let Some(receipt) = receipt else {
+            return Ok(Verdict::Unknown(format!(
+                "transaction {hash:#x} is in the final block {number}, but its receipt can't be read now"
+            )));
+        };
+        let expected = outcome(&receipt, number, block);
+        let other = differing(output, &expected);
+        Ok(if other.is_empty() {
+            Verdict::Valid
+        } else {
+            Verdict::Invalid(format!("the output differs from the chain in {}", other.join(", ")))
         })
     }
+}
+
+/// A task's output.
+fn outcome(receipt: &TransactionReceipt, number: u64, block: B256) -> Value {
+    Value::object([
+        ("transaction", Value::String(format!("{:#x}", receipt.transaction_hash))),
+        ("block_hash", Value::String(format!("{block:#x}"))),
+        (
+            "block_number",
+            Number::from_integer(i128::from(number)).map_or(Value::Null, Value::Number),
+        ),
+        (
+            "status",
+            Value::from(if receipt.status() { "success" } else { "reverted" }),
+        ),
+    ])
+}
+
+/// Names of the fields in which two objects differ.
+fn differing(found: &Value, expected: &Value) -> Vec<String> {
+    let fields = |value: &Value| value.as_object().cloned().unwrap_or_default();
+    let (found, expected) = (fields(found), fields(expected));
+    let names: BTreeSet<&String> = found.keys().chain(expected.keys()).collect();
+    let names = names.into_iter().filter(|name| found.get(*name) != expected.get(*name));
+    names.cloned().collect()
 }
 
 fn sign(
@@ -347,9 +377,12 @@ fn sign(
 }
 
 fn task_id(job: &Job) -> Result<B256, Failure> {
-    job.task
-        .parse()
-        .map_err(|_| Failure::never(format!("task: found `{}`, expected 0x and 64 hex digits", job.task)))
+    job.task.parse().map_err(|_| {
+        Failure::never(format!(
+            "task: found {} bytes, expected 0x and 64 hex digits",
+            job.task.len()
+        ))
+    })
 }
 
 fn now_ms() -> u64 {
