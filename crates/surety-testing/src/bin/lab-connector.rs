@@ -116,7 +116,11 @@ impl Work for Lab {
             }
             other => return Verdict::Unknown(format!("what is {other}?")),
         };
-        if right { Verdict::Valid } else { Verdict::Invalid("no such row".to_owned()) }
+        if right {
+            Verdict::Valid
+        } else {
+            Verdict::Invalid("no such row".to_owned())
+        }
     }
 }
 
@@ -130,7 +134,11 @@ fn write_once(path: &Path, text: &str) -> io::Result<()> {
     match linked {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             let found = fs::read_to_string(path)?;
-            if found == text { Ok(()) } else { Err(io::Error::other(format!("found {found}, expected {text}"))) }
+            if found == text {
+                Ok(())
+            } else {
+                Err(io::Error::other(format!("found {found}, expected {text}")))
+            }
         }
         other => other,
     }
