@@ -3,7 +3,7 @@
 //! ```text
 //! executor   its attempt's time ▶ Execute ▶ Executed ▶ Store ▶ Sign ▶ Result (to all)
 //! committee  Result, in time    ▶ verify ▶ Validate ▶ Validated ▶ Store ▶ Sign ▶ Validation (to all)
-//! all        more than half of the committee, nobody against ▶ Combine ▶ Settleable
+//! all        the whole committee and the executor itself, nobody against ▶ Combine ▶ Settleable
 //!            one of them against ▶ verify ▶ Objection (to all), so that nobody tells some this and others that
 //!            one of them against, or silence for half the attempt ▶ Escalate: all members validate; the quorum's certificate settles,
 //!            or fails the attempt, and convicts whoever voted otherwise
@@ -34,9 +34,6 @@ const MAX_RESULTS: usize = 4;
 /// Pause before the first repetition, and the longest, in milliseconds.
 const REPEAT_MS: (u64, u64) = (500, 8_000);
 
-/// How long more than half of a committee waits for the others, who shall have their part too, in milliseconds.
-const LINGER_MS: u64 = 1_000;
-
 /// Most objections of one peer that are being verified.
 const MAX_OBJECTIONS: usize = 8;
 
@@ -49,7 +46,7 @@ pub struct Drawn {
     pub roster: Arc<Roster>,
     /// Who has which part.
     pub roles: Roles,
-    /// How many validators the step wants: more than half of these settle, though fewer may be drawn.
+    /// How many validators the step wants. If no more than half of these are drawn, the whole set validates.
     pub validators: u8,
     /// Unix seconds of the L1 at which attempt 0 begins.
     pub start: u64,
@@ -284,8 +281,6 @@ struct Case {
     /// Ballots by verdict, valid first; not verified, but for those of objectors.
     ballots: [BTreeMap<usize, SignatureBytes>; 2],
     summing: bool,
-    /// When more than half of the committee was for it.
-    half_at: Option<u64>,
     asked: bool,
     escalated: bool,
     /// Members of the committee whose ballots against it are verified and told to all.
@@ -363,16 +358,7 @@ impl TaskConsensus {
 
     /// When [`Input::Tick`] would repeat something.
     pub fn next_tick(&self) -> Option<u64> {
-        let repeat = (!self.own.is_empty() && !self.is_over()).then_some(self.repeat_at);
-        let waiting = self
-            .cases
-            .values()
-            .filter(|case| !self.settleable && !case.summing && case.decided.is_none());
-        let linger = waiting
-            .filter_map(|case| case.half_at)
-            .map(|at| at.saturating_add(LINGER_MS))
-            .min();
-        [repeat, linger].into_iter().flatten().min()
+        (!self.own.is_empty() && !self.is_over()).then_some(self.repeat_at)
     }
 
     /// The attempt whose time it is on the L1; `None` before the first and after the last.
@@ -445,7 +431,6 @@ impl TaskConsensus {
     }
 
     fn look_at(&mut self, result: B256) {
-        let committee: Signers = self.drawn.roles.committee().iter().copied().collect();
         let roster = self.drawn.roster.clone();
         let wanted = usize::from(self.drawn.validators);
         let Some(case) = self.cases.get(&result) else { return };
@@ -455,15 +440,20 @@ impl TaskConsensus {
         // A committee that is too small, or silent for half the attempt, leaves it to the set.
         let attempt = case.result.attempt;
         let half_time = begin(&self.drawn, attempt).saturating_add(self.drawn.window / 2);
-        let silent = self.time >= half_time && case.half_at.is_none() && case.decided.is_none();
-        if wanted > 0 && case.in_time && !self.settled && (silent || committee.len() * 2 <= wanted) {
+        // The executor answers for its result with the committee: what they are paid for binds all their bonds.
+        let required = self.answering(attempt);
+        let committee = self.drawn.roles.committee().len();
+        let voters = |ballots: &BTreeMap<usize, SignatureBytes>| ballots.keys().copied().collect::<Signers>();
+        let unanimous = voters(&case.ballots[0]).contains_all(required);
+        let silent = self.time >= half_time && !unanimous && case.decided.is_none();
+        if wanted > 0 && case.in_time && !self.settled && (silent || committee * 2 <= wanted) {
             self.escalate(result);
         }
         let Some(case) = self.cases.get_mut(&result) else {
             return;
         };
         // That it was paid does not make it right: whoever was drawn says so, and all if one of them objects.
-        let drawn = self.me.is_some_and(|me| committee.contains(me));
+        let drawn = self.me.is_some_and(|me| self.drawn.roles.committee().contains(&me));
         let called = drawn || (self.me.is_some() && case.escalated && (!self.settled || !case.objectors.is_empty()));
         // Whose head is a block behind waits until it is the attempt's time here too.
         let begun = self.time >= begin(&self.drawn, case.result.attempt);
@@ -482,21 +472,15 @@ impl TaskConsensus {
         if case.summing || case.decided.is_some() {
             return;
         }
-        let voters = |ballots: &BTreeMap<usize, SignatureBytes>| ballots.keys().copied().collect::<Signers>();
         let [valid, invalid] = [voters(&case.ballots[0]), voters(&case.ballots[1])];
         // A committee in agreement decides alone; in doubt, and against a result, only the set does.
-        let agreed = !case.escalated && invalid.common(committee).is_empty();
-        let half = valid.common(committee);
-        // Garbage that was taken away may have been what made it more than half.
-        case.half_at = (half.len() * 2 > wanted).then(|| case.half_at.unwrap_or(self.now));
-        let linger = case.half_at.map(|at| at.saturating_add(LINGER_MS));
-        let enough = half == committee || linger.is_some_and(|until| until <= self.now);
+        let agreed = !case.escalated && invalid.common(required).is_empty() && committee * 2 > wanted;
         let (verdict, signers) = if roster.is_quorum(valid) {
             (true, valid)
         } else if roster.is_quorum(invalid) {
             (false, invalid)
-        } else if agreed && enough && !self.settleable && half.len() * 2 > wanted {
-            (true, half)
+        } else if agreed && !self.settleable && valid.contains_all(required) {
+            (true, required)
         } else {
             return;
         };
@@ -581,6 +565,8 @@ impl TaskConsensus {
             self.note(vote, me, signature, true);
             if self.drawn.validators == 0 {
                 self.settle(result, self.ballot(vote, me, signature));
+            } else {
+                self.vote(result, result.validation(true));
             }
             Body::Result { result, signature }
         } else {
@@ -643,7 +629,7 @@ impl TaskConsensus {
                 signature,
             } => {
                 let objector = usize::from(objector);
-                if !self.drawn.roles.committee().contains(&objector) {
+                if !self.answering(result.attempt).contains(objector) {
                     return self.accuse(from, Misbehaviour::Malformed);
                 }
                 let then = Then::Object {
@@ -683,7 +669,6 @@ impl TaskConsensus {
             in_time,
             ballots: [BTreeMap::new(), BTreeMap::new()],
             summing: false,
-            half_at: None,
             asked: false,
             escalated: false,
             objectors: Signers::NONE,
@@ -818,9 +803,17 @@ impl TaskConsensus {
         self.paid.is_some_and(|paid| !self.cases.contains_key(&paid))
     }
 
+    /// Who answers for a result of this attempt with a bond, and settles it if all of them agree: the committee, and
+    /// the executor.
+    fn answering(&self, attempt: u8) -> Signers {
+        let committee = self.drawn.roles.committee().iter().copied();
+        committee.chain(self.drawn.roles.executor(attempt)).collect()
+    }
+
     /// A validator's ballot.
     fn count(&mut self, member: usize, hash: B256, valid: bool, signature: SignatureBytes) {
-        let committee = self.drawn.roles.committee().contains(&member);
+        let attempt = self.cases.get(&hash).map_or(0, |case| case.result.attempt);
+        let answers = self.answering(attempt).contains(member);
         let Some(case) = self.cases.get_mut(&hash) else { return };
         if case.bad.contains(member) {
             return;
@@ -832,7 +825,7 @@ impl TaskConsensus {
         }
         ballots.insert(member, signature);
         self.note(vote, member, signature, false);
-        if !valid && committee {
+        if !valid && answers {
             self.verify_objection(member, member, hash, signature);
         }
     }
@@ -974,7 +967,8 @@ impl TaskConsensus {
 
     fn summed(&mut self, hash: B256, valid: bool, signature: Option<SignatureBytes>, good: Signers) {
         let roster = self.drawn.roster.clone();
-        let committee: Signers = self.drawn.roles.committee().iter().copied().collect();
+        let attempt = self.cases.get(&hash).map_or(0, |case| case.result.attempt);
+        let required = self.answering(attempt);
         let Some(case) = self.cases.get_mut(&hash) else { return };
         case.summing = false;
         let Some(signature) = signature else { return };
@@ -986,10 +980,10 @@ impl TaskConsensus {
             signers: good,
             signature,
         };
-        let objected = case.escalated || case.ballots[1].keys().any(|member| committee.contains(*member));
+        let objected = case.escalated || case.ballots[1].keys().any(|member| required.contains(*member));
         if roster.is_quorum(good) {
             self.decide(hash, valid, seal);
-        } else if valid && !objected && good.common(committee).len() * 2 > usize::from(self.drawn.validators) {
+        } else if valid && !objected && good.contains_all(required) {
             let result = case.result;
             self.settle(result, Proven::single(seal, vote));
         }
