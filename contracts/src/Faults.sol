@@ -21,7 +21,14 @@ contract Faults is IFaults {
     ITasks public immutable tasks;
     uint64 public immutable reportWindow;
 
+    /// What all rounds of a case took, and the largest bond among theirs.
+    struct Rounds {
+        uint128 lost;
+        uint128 largest;
+    }
+
     mapping(bytes32 id => Case) private _cases;
+    mapping(bytes32 id => Rounds) private _rounds;
 
     constructor(IStaking staking_, IQuorum quorum_, IRecords records_, ITasks tasks_, uint64 reportWindow_) {
         staking = staking_;
@@ -79,7 +86,12 @@ contract Faults is IFaults {
             losses[i] = Loss(operators[i], case_.reporters[i]);
             bonds[i] = _bondOf(service, operators[i]);
         }
-        uint256 slashed = staking.slash(service, losses, new address[](0), case_.reporters[0], msg.sender);
+        Rounds memory before = _rounds[id];
+        (uint256 slashed, uint256 largest) =
+            staking.slashRound(service, losses, before.lost, before.largest, msg.sender);
+        // Bonds fit 96 bits, and all of them together.
+        // forge-lint: disable-next-line(unsafe-typecast)
+        _rounds[id] = Rounds(before.lost + uint128(slashed), uint128(largest));
         for (uint256 i; i < operators.length; ++i) {
             records.incident(service, operators[i], bonds[i] - _bondOf(service, operators[i]));
         }
@@ -109,6 +121,7 @@ contract Faults is IFaults {
     /// Adds those of the `guilty` to the case who are not in it yet and have something to lose, and locks their bonds.
     function _report(Proven calldata ballot, uint256 guilty) private returns (bytes32 id) {
         (address service, uint64 set) = (ballot.certificate.service, ballot.certificate.set);
+        _checkAge(service, set);
         id = idOf(service, set, uint8(ballot.vote.kind), ballot.vote.subject);
         Case storage case_ = _cases[id];
         if (case_.until == 0 || case_.punished) {
@@ -150,6 +163,14 @@ contract Faults is IFaults {
         if (a.service != b.service || a.set != b.set) {
             revert NotTheSame(keccak256(abi.encode(a.service, a.set)), keccak256(abi.encode(b.service, b.set)));
         }
+    }
+
+    /// Members of older sets may have withdrawn their bonds, and sign whatever they like for nothing: as many of them as
+    /// make a quorum could convict an honest member that is still bonded.
+    function _checkAge(address service, uint64 set) private view {
+        uint256 age = block.timestamp - quorum.setOf(service, set).time;
+        uint256 limit = staking.leaveDelay();
+        if (age >= limit) revert SetTooOld(service, set, age, limit);
     }
 
     function _checkContradiction(Vote calldata a, Vote calldata b) private pure {

@@ -145,7 +145,7 @@ contract Staking is IStaking {
         address reporter,
         address caller
     ) external onlyModule returns (uint256 amount) {
-        uint256 severity = _severity(service, losses);
+        (uint256 severity,) = _severity(service, losses, 0, 0);
         // Everything but the victims' parts, which are what is left of each loss.
         uint256 toEachWinner;
         uint256 toReporter;
@@ -184,10 +184,42 @@ contract Staking is IStaking {
         }
         _credit(reporter, toReporter + toReporterAsVictim);
         _credit(caller, toCaller);
-        if (toNobody != 0) {
-            burnt += toNobody;
-            emit Burnt(service, toNobody);
+        _burn(service, toNobody);
+    }
+
+    /// @inheritdoc IStaking
+    function slashRound(address service, Loss[] calldata losses, uint256 lost, uint256 largest, address caller)
+        external
+        onlyModule
+        returns (uint256 amount, uint256 most)
+    {
+        uint256 severity;
+        (severity, most) = _severity(service, losses, lost, largest);
+        uint256 toCaller;
+        uint256 toNobody;
+        address victim;
+        uint256 toVictim;
+        for (uint256 i; i < losses.length; ++i) {
+            address operator = losses[i].operator;
+            uint256 stake = _unlocked(service, operator);
+            uint256 bond = stake.get(BOND);
+            uint256 loss = bond * severity / BPS;
+            _stakes[service][operator] = stake.set(BOND, bond - loss);
+            emit Slashed(service, operator, loss, bond - loss);
+            if (loss == 0) continue;
+            amount += loss;
+            toCaller += loss * CALLER_BPS / BPS;
+            toNobody += loss * BURNT_BPS / BPS;
+            // One word, one event for all that somebody reported at once.
+            if (losses[i].victim != victim) {
+                _credit(victim, toVictim);
+                (victim, toVictim) = (losses[i].victim, 0);
+            }
+            toVictim += loss - loss * CALLER_BPS / BPS - loss * BURNT_BPS / BPS;
         }
+        _credit(victim, toVictim);
+        _credit(caller, toCaller);
+        _burn(service, toNobody);
     }
 
     // Views
@@ -243,17 +275,29 @@ contract Staking is IStaking {
         return stake.set(LOCKS, locks - 1);
     }
 
-    /// @return basis points that each loser loses of its bond
-    function _severity(address service, Loss[] calldata losses) private view returns (uint256) {
+    /// @param lost taken in rounds before, in which the largest bond was `largest`
+    /// @return severity basis points that each loser loses of its bond
+    /// @return most the largest bond, these and those before
+    function _severity(address service, Loss[] calldata losses, uint256 lost, uint256 largest)
+        private
+        view
+        returns (uint256 severity, uint256 most)
+    {
         uint256 sum;
-        uint256 most;
+        most = largest;
         for (uint256 i; i < losses.length; ++i) {
             uint256 bond = _stakes[service][losses[i].operator].get(BOND);
             sum += bond;
             if (bond > most) most = bond;
         }
-        most *= MOST_LOST;
-        return sum <= most ? BPS : most * BPS / sum;
+        uint256 limit = most * MOST_LOST - lost;
+        severity = sum <= limit ? BPS : limit * BPS / sum;
+    }
+
+    function _burn(address service, uint256 amount) private {
+        if (amount == 0) return;
+        burnt += amount;
+        emit Burnt(service, amount);
     }
 
     function _credit(address account, uint256 amount) private {

@@ -307,12 +307,48 @@ contract FaultsTest is NetworkFixture {
         for (uint256 i = 4; i < 7; ++i) {
             assertEq(bondOf(i), BOND - lost);
         }
-        // To each what it found; to the first, the report's part of all.
-        assertEq(staking.creditOf(APP), 2 * (lost - lost * 3500 / 10_000 - lost * 500 / 10_000));
-        assertEq(
-            staking.creditOf(REPORTER), lost - lost * 3500 / 10_000 - lost * 500 / 10_000 + 3 * (lost * 500 / 10_000)
-        );
+        // To each for what it found, and for nothing else.
+        assertEq(staking.creditOf(APP), 2 * (lost - lost * 3500 / 10_000));
+        assertEq(staking.creditOf(REPORTER), lost - lost * 3500 / 10_000);
         assertBondsConserved();
+    }
+
+    /// Evidence against four, each reported after the one before was punished: all together lose what they would have
+    /// lost at once.
+    function test_severity_inRoundsTakesNoMoreThanAtOnce() public {
+        vm.prank(OWNER);
+        terms.setTerms(service, 5001);
+        set = fix();
+        Proven memory truth = event_("truth", 0x0f);
+        for (uint256 i = 4; i < 7; ++i) {
+            bytes32 id = reportBy(REPORTER, event_("lie", 1 << i), truth);
+            punish(id);
+        }
+        // Few, heavily; the third finds twice the largest bond taken.
+        assertEq(bondOf(4), 0);
+        assertEq(bondOf(5), 0);
+        assertEq(bondOf(6), BOND);
+        assertEq(staking.stakeOf(service, operators[6]).locks, 0);
+        assertEq(records.recordOf(service, operators[6]).incidents, 1);
+        assertBondsConserved();
+    }
+
+    /// A member with next to nothing at stake does not make what the others lose lighter, nor what a member with more
+    /// loses in a later round.
+    function test_severity_inRoundsCountsTheLargestBond() public {
+        Proven memory truth = event_("truth", QUORUM);
+        // What a loser has left when it is punished counts, not what it had.
+        punish(faults.reportDouble(otherSubject("a", 1 << 5), otherSubject("b", 1 << 5)));
+        bond(service, operators[5], 1 ether);
+        punish(reportBy(REPORTER, event_("lie", 1 << 5), truth));
+        assertEq(bondOf(5), 0);
+        punish(reportBy(REPORTER, event_("lie", 1 << 6), truth));
+        assertEq(bondOf(6), 0);
+        assertBondsConserved();
+    }
+
+    function otherSubject(bytes32 value, uint256 signers) private view returns (Proven memory) {
+        return voted(VoteKind.EVENT, "other", value, signers);
     }
 
     // The window
@@ -357,13 +393,37 @@ contract FaultsTest is NetworkFixture {
         assertEq(bondOf(6), 0);
     }
 
+    /// Members whose bonds are gone sign what they like in the old set, and accuse one who has stayed.
+    function test_P1_whoHasLeftConvictsNobody() public {
+        uint256 fixedAt = quorum.setOf(service, set).time;
+        Proven memory honest = event_("truth", 1 << 6);
+        Proven memory lie = event_("lie", QUORUM);
+        Proven memory result = voted(VoteKind.RESULT, SUBJECT, "right", 1 << 6);
+        Proven memory invalid = voted(VoteKind.VALIDATION, "right", INVALID, QUORUM);
+        Proven memory double = event_("lie", 1 << 6);
+        vm.startPrank(HOLDER);
+        for (uint256 i; i < 5; ++i) {
+            staking.leave(service, operators[i]);
+        }
+        vm.warp(fixedAt + LEAVE_DELAY);
+        bytes memory refusal = abi.encodeWithSelector(
+            IFaults.SetTooOld.selector, service, set, uint256(LEAVE_DELAY), uint256(LEAVE_DELAY)
+        );
+        for (uint256 i; i < 5; ++i) {
+            staking.withdrawBond(service, operators[i]);
+        }
+        vm.stopPrank();
+        refuseMinority(refusal, honest, lie);
+        refuseResult(refusal, result, invalid);
+        refuseDouble(refusal, honest, double);
+        // While they have something to lose, they are heard.
+        vm.warp(fixedAt + LEAVE_DELAY - 1);
+        faults.reportDouble(honest, double);
+    }
+
     /// Those who have nothing left are left out, and do not save the others.
     function test_report_skipsWhoHasNoBond() public {
-        vm.prank(HOLDER);
-        staking.leave(service, operators[5]);
-        vm.warp(vm.getBlockTimestamp() + LEAVE_DELAY);
-        vm.prank(HOLDER);
-        staking.withdrawBond(service, operators[5]);
+        punish(faults.reportDouble(otherSubject("a", 1 << 5), otherSubject("b", 1 << 5)));
         Proven memory truth = event_("truth", QUORUM);
         refuseMinority(
             abi.encodeWithSelector(IFaults.NobodyNew.selector, faults.idOf(service, set, 1, SUBJECT), 1 << 5),

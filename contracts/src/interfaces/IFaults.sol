@@ -27,12 +27,16 @@ struct Case {
 /// @notice Turns contradicting votes into slashed bonds: `docs/spec/network.md`, section 4.
 /// @dev Bonds are locked when they are reported, and all that is reported within `reportWindow` is slashed in one call,
 /// so that the severity rule of `Staking` sees how many they are. Who is reported later (of a case that a liar opened and
-/// closed before the others lied, say) is slashed in a later round; nobody twice in a case.
+/// closed before the others lied, say) is slashed in a later round; nobody twice in a case. All rounds together take no
+/// more than one would have: twice the largest bond.
+///
+/// Evidence counts while the set is younger than `Staking.leaveDelay`: until then every member that signed in it has its
+/// bond or has lost it. Whoever is gone has nothing to lose, so its signature proves nothing.
 ///
 /// The victim of a loss is who brought the evidence against that operator. A lie that the quorum outvoted cost no
 /// application anything: the event stands, or the task is done again and paid once. What it cost is watching, and
-/// watching is what must pay. Each reporter is rewarded for the operators it reported, so that a liar who opens the case
-/// against itself does not earn what others find. Reporting oneself gets back at most 70 %: `Staking` burns the rest.
+/// watching is what must pay. Each reporter is rewarded for the operators it reported and for nobody else's, so that a liar
+/// who opens the case against itself does not earn what others find. Reporting oneself gets back at most 70 %: `Staking` burns the rest.
 /// No winners are named: those who voted right are as many as the set, and are paid for it by `Tasks`; their part goes
 /// to the reporter.
 interface IFaults {
@@ -55,6 +59,7 @@ interface IFaults {
     error WrongKind(uint8 found, uint8 expected);
     error WrongVote(bytes32 found, bytes32 expected);
     error QuorumNotReached(uint256 power, uint256 total, uint16 quorum);
+    error SetTooOld(address service, uint64 set, uint256 age, uint256 limit);
     error NobodyNew(bytes32 id, uint256 signers);
     error WindowOver(bytes32 id, uint256 until);
     error WindowOpen(bytes32 id, uint256 until);

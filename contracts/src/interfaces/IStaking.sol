@@ -94,6 +94,20 @@ interface IStaking {
         address caller
     ) external returns (uint256 amount);
 
+    /// @notice Slashes another round of losers of one matter, of whom some may have been slashed in rounds before: all
+    /// rounds together take no more than twice the largest bond among all of them, so that nobody makes it heavier (or
+    /// lighter) by bringing evidence in parts. Releases one lock of each loser. The victims brought the evidence, each
+    /// against its own loser, and get what `slash` pays to victim, winners and reporter. Modules only.
+    /// @param losses each operator at most once
+    /// @param lost what the rounds before took in all
+    /// @param largest the largest bond of the rounds before
+    /// @param caller who brought it to the end
+    /// @return amount taken in this round
+    /// @return most the largest bond of all rounds
+    function slashRound(address service, Loss[] calldata losses, uint256 lost, uint256 largest, address caller)
+        external
+        returns (uint256 amount, uint256 most);
+
     function stakeOf(address service, address operator) external view returns (Stake memory);
 
     /// @return whether a client should trust the operator's answers: its bond reaches the service's minimum and it is
