@@ -16,7 +16,7 @@ const HEADER: &str = "\
 //! `contracts/src/interfaces`, where the documentation is. A test compares them with the committed artefacts.
 
 #![allow(missing_docs, reason = \"documented by the NatSpec of contracts/src/interfaces\")]
-#![allow(clippy::too_many_arguments, reason = \"a macro's functions, one argument for each of an error's values\")]
+#![allow(clippy::too_many_arguments, reason = \"a macro's functions, an argument a value\")]
 
 use alloy::sol;
 
@@ -63,9 +63,9 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
 /// A source without comments, imports and pragma, indented by one level. Contracts that are not interfaces are named by
 /// their address, which is what they are in the ABI.
 fn declarations(source: &str) -> String {
-    let source = contracts(source)
-        .iter()
-        .fold(source.to_owned(), |text, name| text.replace(&format!("({name})"), "(address)"));
+    let source = contracts(source).iter().fold(source.to_owned(), |text, name| {
+        text.replace(&format!("({name})"), "(address)")
+    });
     let mut out = String::new();
     let mut blank = true;
     let mut in_import = false;

@@ -2,7 +2,7 @@
 //! `contracts/src/interfaces`, where the documentation is. A test compares them with the committed artefacts.
 
 #![allow(missing_docs, reason = "documented by the NatSpec of contracts/src/interfaces")]
-#![allow(clippy::too_many_arguments, reason = "a macro's functions, one argument for each of an error's values")]
+#![allow(clippy::too_many_arguments, reason = "a macro's functions, an argument a value")]
 
 use alloy::sol;
 

@@ -142,7 +142,11 @@ impl Contracts {
     /// What runs recorded in `block` are drawn with: `prevrandao` of the block after it, and the block's own time in
     /// Unix seconds. `None` while there is no block after it.
     pub async fn draw(&self, block: u64) -> Result<Option<(B256, u64)>, Error> {
-        let Some(after) = self.rpc().block(BlockNumberOrTag::Number(block.saturating_add(1))).await? else {
+        let Some(after) = self
+            .rpc()
+            .block(BlockNumberOrTag::Number(block.saturating_add(1)))
+            .await?
+        else {
             return Ok(None);
         };
         let of = self.rpc().block(BlockNumberOrTag::Number(block)).await?;
@@ -347,8 +351,7 @@ impl From<&surety_primitives::certificate::Proven> for Proven {
         Self {
             certificate: (&p.certificate).into(),
             vote: crate::bindings::Vote {
-                kind: crate::bindings::VoteKind::try_from(p.vote.kind as u8)
-                    .unwrap_or(crate::bindings::VoteKind::NONE),
+                kind: crate::bindings::VoteKind::try_from(p.vote.kind as u8).unwrap_or(crate::bindings::VoteKind::NONE),
                 subject: p.vote.subject,
                 value: p.vote.value,
             },

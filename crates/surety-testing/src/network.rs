@@ -182,7 +182,11 @@ impl NetworkDevnet {
         let dir = folder.path().to_owned();
         let anvil = Anvil::start(&AnvilConfig {
             // Whoever reaches it otherwise than at 127.0.0.1 is in a network of its own.
-            host: if config.chain_host.is_loopback() { Ipv4Addr::LOCALHOST } else { Ipv4Addr::UNSPECIFIED },
+            host: if config.chain_host.is_loopback() {
+                Ipv4Addr::LOCALHOST
+            } else {
+                Ipv4Addr::UNSPECIFIED
+            },
             ..AnvilConfig::default()
         })?;
         let rpc = Rpc::new(anvil.url())?;
@@ -190,7 +194,10 @@ impl NetworkDevnet {
         let ether = U256::from(10).pow(U256::from(21));
         anvil.fund(&rpc, owner.address(), ether).await?;
         let parameters = DeployParameters {
-            leave_delay: config.parameters.leave_delay.max(config.parameters.longest_dispute() + 1),
+            leave_delay: config
+                .parameters
+                .leave_delay
+                .max(config.parameters.longest_dispute() + 1),
             ..config.parameters
         };
         let sender = quick(&rpc, owner.clone()).await?;
@@ -258,7 +265,13 @@ impl NetworkDevnet {
                 node: None,
                 beside: Vec::new(),
             };
-            let port = anvil.url().rsplit(':').next().unwrap_or_default().trim_end_matches('/').to_owned();
+            let port = anvil
+                .url()
+                .rsplit(':')
+                .next()
+                .unwrap_or_default()
+                .trim_end_matches('/')
+                .to_owned();
             let node = Config {
                 data_dir: home.join("data"),
                 program_dirs: Vec::new(),
@@ -300,7 +313,8 @@ impl NetworkDevnet {
             };
             fs::write(home.join("node.toml"), node.to_toml().map_err(|e| anyhow!("{e}"))?)?;
             let mine = Actions::new(quick(&rpc, key.clone()).await?, deployment.clone());
-            mine.register_operator(&key, &format!("http://{}", operator.api)).await?;
+            mine.register_operator(&key, &format!("http://{}", operator.api))
+                .await?;
             let registration = KeysRegistration::derive(
                 &domain,
                 key.address(),
@@ -377,7 +391,10 @@ impl NetworkDevnet {
             }
             let operator = self.operators.get_mut(index).context("no such operator")?;
             if let Some(status) = operator.node.as_mut().and_then(|p| p.try_wait().ok().flatten()) {
-                bail!("the node of operator {index} ended with {status}:\n{}", operator.log("node"));
+                bail!(
+                    "the node of operator {index} ended with {status}:\n{}",
+                    operator.log("node")
+                );
             }
             ensure!(
                 Instant::now() < deadline,
@@ -393,7 +410,12 @@ impl NetworkDevnet {
     pub fn start_connector(&mut self, index: usize, kind: &str, service: &str, section: &str) -> Result<()> {
         let name = format!("{kind}-{service}");
         let config = self.connector_config(index, &name, service, section)?;
-        self.start_beside(index, &name, "surety-connector", &[kind, "--config", &config.to_string_lossy()])
+        self.start_beside(
+            index,
+            &name,
+            "surety-connector",
+            &[kind, "--config", &config.to_string_lossy()],
+        )
     }
 
     /// Writes the configuration of a connector.
@@ -451,9 +473,9 @@ impl NetworkDevnet {
         self.until(Duration::from_secs(60), "nodes are connected", async || {
             for index in indices {
                 let status = self.ask(*index, "network_status", json!([])).await?;
-                let known = status["peers"].as_array().map_or(0, |all| {
-                    all.iter().filter(|p| !p["operator"].is_null()).count()
-                });
+                let known = status["peers"]
+                    .as_array()
+                    .map_or(0, |all| all.iter().filter(|p| !p["operator"].is_null()).count());
                 if known < peers {
                     return Ok(None);
                 }
@@ -489,7 +511,10 @@ impl NetworkDevnet {
 
     /// Actions of an account.
     pub async fn actions(&self, key: &PrivateKeySigner) -> Result<Actions> {
-        Ok(Actions::new(quick(&self.rpc, key.clone()).await?, self.deployment.clone()))
+        Ok(Actions::new(
+            quick(&self.rpc, key.clone()).await?,
+            self.deployment.clone(),
+        ))
     }
 
     /// A funded account with tokens.
@@ -521,9 +546,15 @@ impl NetworkDevnet {
     pub fn logs(&self) -> String {
         let mut all = String::new();
         for (index, operator) in self.operators.iter().enumerate() {
-            let names = ["node".to_owned()].into_iter().chain(operator.beside.iter().map(|(name, _)| name.clone()));
+            let names = ["node".to_owned()]
+                .into_iter()
+                .chain(operator.beside.iter().map(|(name, _)| name.clone()));
             for name in names {
-                all.push_str(&format!("--- operator {index} {} {name}\n{}\n", operator.address(), operator.log(&name)));
+                all.push_str(&format!(
+                    "--- operator {index} {} {name}\n{}\n",
+                    operator.address(),
+                    operator.log(&name)
+                ));
             }
         }
         all

@@ -64,8 +64,7 @@ columns = { buyer = "buyer", amount = "amount", payment = "payment" }
 "#;
 
 /// The table.
-pub const TABLE: &str =
-    "CREATE TABLE payments (task text PRIMARY KEY, buyer text NOT NULL, amount numeric NOT NULL, payment text NOT NULL)";
+pub const TABLE: &str = "CREATE TABLE payments (task text PRIMARY KEY, buyer text NOT NULL, amount numeric NOT NULL, payment text NOT NULL)";
 
 /// The flow: of the payments, those to the till are recorded.
 pub fn flow(till: Address) -> String {

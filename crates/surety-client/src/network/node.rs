@@ -4,7 +4,12 @@
 use alloy::primitives::{Address, B256, Bytes, U256};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json, value::RawValue};
-use surety_primitives::{certificate::Proven, sealed::{Sealed, SealedError, SecretKey}, value::Value, vote::VoteKind};
+use surety_primitives::{
+    certificate::Proven,
+    sealed::{Sealed, SealedError, SecretKey},
+    value::Value,
+    vote::VoteKind,
+};
 
 use super::NetworkError;
 use crate::{Limits, ProviderRpc, RpcError};

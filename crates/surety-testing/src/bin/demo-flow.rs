@@ -48,7 +48,11 @@ struct Story {
 impl Story {
     fn tell(&mut self, line: &str) {
         self.stage += 1;
-        println!("{:>2}. [{:>5.1} s] {line}", self.stage, self.start.elapsed().as_secs_f64());
+        println!(
+            "{:>2}. [{:>5.1} s] {line}",
+            self.stage,
+            self.start.elapsed().as_secs_f64()
+        );
     }
 }
 
@@ -104,13 +108,20 @@ async fn play(story: &mut Story, net: &mut NetworkDevnet) -> Result<()> {
     for index in 0..net.operators.len() {
         if index == LIAR {
             let config = net.connector_config(index, "lying-shop", "shop", &watch)?;
-            net.start_beside(index, "lying-shop", "lying-connector", &["--config", &config.to_string_lossy()])?;
+            net.start_beside(
+                index,
+                "lying-shop",
+                "lying-connector",
+                &["--config", &config.to_string_lossy()],
+            )?;
         } else {
             net.start_connector(index, "ethereum", "shop", &watch)?;
         }
         net.start_connector(index, "postgres", "ledger", shop::WRITE_ROWS)?;
     }
-    story.tell("Their nodes have found each other; beside each run two connectors. E's multiplies what it sees by a thousand.");
+    story.tell(
+        "Their nodes have found each other; beside each run two connectors. E's multiplies what it sees by a thousand.",
+    );
 
     let application = net.user(1, tokens(20)).await?;
     let actions = net.actions(&application).await?;
@@ -136,11 +147,23 @@ async fn play(story: &mut Story, net: &mut NetworkDevnet) -> Result<()> {
     let bonds = bonds(net, &[shop_service, ledger]).await?;
     let pays = net.actions(&buyer).await?;
     pays.sender()
-        .send(coin, &IDevToken::mintCall { to: buyer.address(), amount: tokens(1_000) })
+        .send(
+            coin,
+            &IDevToken::mintCall {
+                to: buyer.address(),
+                amount: tokens(1_000),
+            },
+        )
         .await?;
     let paid = pays
         .sender()
-        .send(coin, &IERC20::transferCall { to: till, amount: U256::from(42) })
+        .send(
+            coin,
+            &IERC20::transferCall {
+                to: till,
+                amount: U256::from(42),
+            },
+        )
         .await?;
     let payment = Instant::now();
     story.tell("A buyer pays 42 coins into the till. All five nodes hear of it; one hears 42,000.");
@@ -152,7 +175,10 @@ async fn play(story: &mut Story, net: &mut NetworkDevnet) -> Result<()> {
         })
         .await?;
     let certified = verify_certificate(net, shop_service, &started).await?;
-    ensure!(started.run == run_id(number, started.key), "the run's number is not what it should be");
+    ensure!(
+        started.run == run_id(number, started.key),
+        "the run's number is not what it should be"
+    );
     story.tell(&format!(
         "{} of 5 certify the event; anybody can check the signature ({:.1} s after the payment). A run begins.",
         certified,
@@ -173,7 +199,10 @@ async fn play(story: &mut Story, net: &mut NetworkDevnet) -> Result<()> {
     };
     let task = task_id(started.run, 0);
     let row = sql
-        .query("SELECT buyer, amount::text, payment FROM payments WHERE task = $1", &[&format!("{task:#x}")])
+        .query(
+            "SELECT buyer, amount::text, payment FROM payments WHERE task = $1",
+            &[&format!("{task:#x}")],
+        )
         .await?;
     let rows: i64 = sql.query_one("SELECT count(*) FROM payments", &[]).await?.get(0);
     let row_present = row.len() == 1
@@ -222,8 +251,13 @@ async fn play(story: &mut Story, net: &mut NetworkDevnet) -> Result<()> {
         for service in [shop_service, ledger] {
             let sets = net.contracts().set_count(service).await?;
             for set in 1..=sets {
-                let seat = members(net, service, set).await?.iter().position(|o| *o == key.address());
-                let Some(seat) = seat.and_then(|s| u8::try_from(s).ok()) else { continue };
+                let seat = members(net, service, set)
+                    .await?
+                    .iter()
+                    .position(|o| *o == key.address());
+                let Some(seat) = seat.and_then(|s| u8::try_from(s).ok()) else {
+                    continue;
+                };
                 let uncollected = net.contracts().uncollected(service, set, seat).await?;
                 if index == LIAR && service == shop_service {
                     lie_paid += uncollected;
@@ -269,7 +303,10 @@ async fn play(story: &mut Story, net: &mut NetworkDevnet) -> Result<()> {
         amount(left),
         amount(burnt),
     ));
-    ensure!(liar_slashed && !honest_slashed, "the wrong ones paid: {bonds:?} -> {after:?}");
+    ensure!(
+        liar_slashed && !honest_slashed,
+        "the wrong ones paid: {bonds:?} -> {after:?}"
+    );
     ensure!(
         payouts_balance,
         "the money does not add up: held {held}, burnt {burnt}, claimed {claimed}, left {left}, received {received}, \
@@ -318,13 +355,20 @@ async fn connect(connection: &str) -> Result<tokio_postgres::Client> {
 
 /// All logs of a kind.
 async fn logs<E: SolEvent>(contracts: &Contracts, at: Address) -> Result<Vec<E>> {
-    let filter = alloy::rpc::types::Filter::new().address(at).event_signature(E::SIGNATURE_HASH);
+    let filter = alloy::rpc::types::Filter::new()
+        .address(at)
+        .event_signature(E::SIGNATURE_HASH);
     let found = contracts.history(filter, contracts.deployment().from_block).await?;
     found.iter().map(|log| Ok(E::decode_log(&log.inner)?.data)).collect()
 }
 
 async fn members(net: &NetworkDevnet, service: Address, set: u64) -> Result<Vec<Address>> {
-    Ok(set_of(net, service, set).await?.members().iter().map(|m| m.operator).collect())
+    Ok(set_of(net, service, set)
+        .await?
+        .members()
+        .iter()
+        .map(|m| m.operator)
+        .collect())
 }
 
 async fn set_of(net: &NetworkDevnet, service: Address, number: u64) -> Result<Set> {
@@ -347,10 +391,16 @@ async fn verify_certificate(net: &NetworkDevnet, service: Address, run: &ITasks:
     let proven = Proven::from_rlp(&bytes)?;
     let set = set_of(net, service, proven.certificate.ballot.set).await?;
     proven.verify_quorum(&net.deployment.ballot_domain(), &set, Quorum::DEFAULT)?;
-    ensure!(proven.vote.value == run.value && proven.vote.subject == run.key, "another event");
+    ensure!(
+        proven.vote.value == run.value && proven.vote.subject == run.key,
+        "another event"
+    );
     let data = net.ask(0, "network_value", json!([run.value])).await?;
     let value = Value::from_json(&data.to_string())?;
-    ensure!(B256::from(value.hash()?) == run.value, "the data is not what was certified");
+    ensure!(
+        B256::from(value.hash()?) == run.value,
+        "the data is not what was certified"
+    );
     Ok(proven.certificate.signers.iter().count())
 }
 

@@ -51,9 +51,15 @@ async fn main() -> Result<()> {
                     ("value", format!("{}000", event.value)),
                 ]);
                 let data = Value::object([
-                    ("block_hash", Value::from(format!("{:#x}", found.block_hash.context("no block")?))),
+                    (
+                        "block_hash",
+                        Value::from(format!("{:#x}", found.block_hash.context("no block")?)),
+                    ),
                     ("block_number", number(found.block_number).context("no block")?),
-                    ("transaction", Value::from(format!("{:#x}", found.transaction_hash.context("none")?))),
+                    (
+                        "transaction",
+                        Value::from(format!("{:#x}", found.transaction_hash.context("none")?)),
+                    ),
                     ("log_index", number(found.log_index).context("no index")?),
                     ("contract", Value::from(format!("{:#x}", found.address()))),
                     ("args", args),

@@ -124,20 +124,17 @@ impl Driver {
             Some(start) => (start.service(), flow.steps().map(|s| u64::from(s.window)).sum::<u64>()),
             None => return,
         };
-        if !self.runs.contains_key(&id) {
-            let progress = Progress {
-                run: Run::new(flow.clone()),
-                started: false,
-                fed: Vec::new(),
-                due: Vec::new(),
-                ended: false,
-            };
-            self.runs.insert(id, progress);
-            self.log_flow(
-                run.flow,
-                "started",
-                &serde_json::json!({"run": id, "event": run.key, "block": run.block}),
-            );
+        let new = !self.runs.contains_key(&id);
+        self.runs.entry(id).or_insert_with(|| Progress {
+            run: Run::new(flow.clone()),
+            started: false,
+            fed: Vec::new(),
+            due: Vec::new(),
+            ended: false,
+        });
+        if new {
+            let words = serde_json::json!({"run": id, "event": run.key, "block": run.block});
+            self.log_flow(run.flow, "started", &words);
         }
         let mut effects = Vec::new();
         if self.runs.get(&id).is_some_and(|p| !p.started) {
