@@ -6,7 +6,7 @@ import {IQuorum, SetHeader} from "./interfaces/IQuorum.sol";
 import {IRecords} from "./interfaces/IRecords.sol";
 import {IRegistry} from "./interfaces/IRegistry.sol";
 import {Flow, ITasks, Run, Settlement, Step, Trigger} from "./interfaces/ITasks.sol";
-import {ITerms, Price} from "./interfaces/ITerms.sol";
+import {ITerms} from "./interfaces/ITerms.sol";
 import {Headers} from "./libraries/Headers.sol";
 import {Certificate, Proven, Vote, VoteKind} from "./types/Votes.sol";
 import {BlockHashLib} from "solady/utils/BlockHashLib.sol";
@@ -25,6 +25,8 @@ contract Tasks is ITasks {
         uint8 stepCount;
         /// seconds after which a run can be closed
         uint40 duration;
+        /// Unix seconds of the block it was created in
+        uint40 createdAt;
         /// what a run sets aside
         uint96 reserve;
         Trigger trigger;
@@ -46,6 +48,8 @@ contract Tasks is ITasks {
         bytes32 value;
         uint64 set;
         uint8 members;
+        /// Unix seconds of the block it was seen in
+        uint40 time;
         uint128 signers;
     }
 
@@ -69,6 +73,8 @@ contract Tasks is ITasks {
         uint256 attempt;
         address service;
         uint256 validators;
+        /// whether it goes into the records
+        bool counts;
         uint64 set;
         SetHeader header;
         address[] members;
@@ -85,14 +91,16 @@ contract Tasks is ITasks {
     uint256 private constant MAX_DEFINITION = 16 * 1024;
     uint256 private constant MAX_STEPS = 32;
     uint256 private constant MAX_VALIDATORS = 31;
+    /// Some blocks: less would make honest members miss.
+    uint256 private constant MIN_WINDOW = 10 seconds;
     uint256 private constant MAX_WINDOW = 1 days;
     uint8 private constant ATTEMPTS = 4;
-    /// For a step's settlement to be included.
-    uint256 private constant GRACE = 1 hours;
+    /// A run has this part of the longest duration for its settlements to be included.
+    uint256 private constant GRACE_DIVISOR = 8;
     /// How many blocks after a set was replaced its certificates still start runs.
     uint256 private constant SET_GRACE = 256;
-    /// A member that was bonded when its set was fixed has a bond for `leaveDelay` at least. Half of it is left for
-    /// evidence.
+    /// A member that was bonded when its set was fixed has a bond for `leaveDelay` at least. A run begins in the first
+    /// half of it, and ends within another: no result is paid whose voters may be gone.
     uint64 private constant AGE_DIVISOR = 2;
 
     bytes32 private constant VALID = bytes32(uint256(1));
@@ -156,13 +164,14 @@ contract Tasks is ITasks {
         FlowRecord storage record = _flows[flow];
         (record.owner, record.active, record.stepCount) = (msg.sender, true, uint8(steps.length));
         record.trigger = trigger;
-        uint40 duration;
+        uint256 windows;
         uint96 reserve;
         for (uint256 i; i < steps.length; ++i) {
-            duration += _addStep(record, i, steps[i]);
+            windows += _addStep(record, i, steps[i]);
             reserve += steps[i].most;
         }
-        (record.duration, record.reserve) = (duration, reserve);
+        (record.duration, record.createdAt) = (_durationOf(windows), uint40(block.timestamp));
+        record.reserve = reserve;
         emit FlowCreated(flow, msg.sender, definition, trigger, steps);
     }
 
@@ -179,7 +188,7 @@ contract Tasks is ITasks {
     function request(Step calldata step, bytes32 inputs) external returns (bytes32 run) {
         uint256 flow = ++flowCount;
         FlowRecord storage record = _flows[flow];
-        (record.owner, record.stepCount, record.duration) = (msg.sender, 1, _addStep(record, 0, step));
+        (record.owner, record.stepCount, record.duration) = (msg.sender, 1, _durationOf(_addStep(record, 0, step)));
         run = _run(record.owner, flow, inputs, inputs, step.most, 0);
         emit Requested(run, flow, msg.sender, step, inputs);
     }
@@ -193,6 +202,8 @@ contract Tasks is ITasks {
         address service = record.trigger.service;
         bytes32 key = keccak256(abi.encode(service, record.trigger.eventName, idHash));
         Certified memory seen = _certify(service, key, certified);
+        // Otherwise who sees what has happened could make flows that pay for it.
+        if (seen.time < record.createdAt) revert EventTooOld(key, seen.time, record.createdAt);
 
         uint256 fee = _payMembers(service, seen.set, seen.members, seen.signers, record.trigger.fee);
         run = _run(record.owner, flow, key, seen.value, record.reserve, fee);
@@ -217,15 +228,19 @@ contract Tasks is ITasks {
         if (run.settled & 1 << w.step != 0) revert StepSettled(w.run, uint8(w.step));
         Step storage step = flow.steps[w.step];
         (w.service, w.validators) = (step.service, step.validators);
-        _checkTime(w, run.time, step.window);
+        _checkTime(w, run.time, step.window, flow.duration);
         // A request is for one task with given inputs. A flow's inputs follow from its graph, which validators evaluate.
         if (flow.trigger.service == address(0) && s.inputs != run.value) revert WrongInputs(s.inputs, run.value);
 
         _findMembers(w, s.votes.certificate, startedAt, run.time);
-        _draw(w, _onlyNamed(w.members, s.nodes, step.nodes), _mixOf(startedAt + 1, s.header));
+        bytes32 nodes = step.nodes;
+        _draw(w, _onlyNamed(w.members, s.nodes, nodes), _mixOf(startedAt + 1, s.header));
         uint256 most = step.most;
-        uint256 bill = _bill(w.service, step.task, startedAt, s.secondsSpent, s.size);
+        // forge-lint: disable-next-line(unsafe-typecast)
+        uint256 bill = terms.billOf(w.service, step.task, uint64(startedAt), s.secondsSpent, s.size);
         if (bill > most) bill = most;
+        // Whoever names the nodes, or pays nothing, would decide for free who has a good record.
+        w.counts = nodes == 0 && bill != 0;
 
         // One of 32 steps at most; what is reserved is the sum of all steps' most.
         // forge-lint: disable-start(unsafe-typecast)
@@ -355,7 +370,7 @@ contract Tasks is ITasks {
         // `verifyVote` saw to it that no bit is set beyond the members, of whom there are at most 128.
         // forge-lint: disable-next-line(unsafe-typecast)
         uint128 signers = uint128(certified.certificate.signers);
-        seen = Certified(vote.value, set, header.members, signers);
+        seen = Certified(vote.value, set, header.members, uint40(block.timestamp), signers);
         _certified[service][key] = seen;
         emit EventCertified(service, key, vote.value, set, signers);
         records.certificate(service, _operatorsIn(service, set, _absent(header.members, signers)));
@@ -388,11 +403,15 @@ contract Tasks is ITasks {
 
     // Settling
 
-    function _checkTime(Work memory w, uint256 time, uint256 window) private view {
-        if (w.attempt >= ATTEMPTS) revert AttemptOutOfRange(uint8(w.attempt), ATTEMPTS);
-        uint256 from = time + w.attempt * window;
-        uint256 until = w.validators == 0 ? from + 2 * window : type(uint256).max;
-        if (block.timestamp < from || block.timestamp >= until) revert OutOfTime(block.timestamp, from, until);
+    function _checkTime(Work memory w, uint256 time, uint256 window, uint256 duration) private view {
+        // Times and windows are far below 2^256.
+        unchecked {
+            if (w.attempt >= ATTEMPTS) revert AttemptOutOfRange(uint8(w.attempt), ATTEMPTS);
+            uint256 from = time + w.attempt * window;
+            uint256 until = time + duration;
+            if (w.validators == 0 && from + 2 * window < until) until = from + 2 * window;
+            if (block.timestamp < from || block.timestamp >= until) revert OutOfTime(block.timestamp, from, until);
+        }
     }
 
     /// The votes must be of the set in force when the run was recorded.
@@ -428,26 +447,20 @@ contract Tasks is ITasks {
 
     /// Who was drawn for the step: indices by rank, up to this attempt's executor.
     function _draw(Work memory w, uint256 only, bytes32 mix) private view {
-        uint256 ranks = w.validators + 1 + w.attempt;
-        bytes32 seed = keccak256(abi.encode(w.run, w.step, mix));
-        w.ranked = quorum.select(w.service, w.set, seed, only, uint8(ranks));
-        // Of an attempt after the first, the last one drawn executes.
-        if (w.ranked.length == 0 || w.attempt != 0 && w.ranked.length != ranks) {
-            revert NoExecutor(w.run, uint8(w.step), uint8(w.attempt));
+        // At most 31 validators and 4 attempts.
+        unchecked {
+            uint256 ranks = w.validators + 1 + w.attempt;
+            bytes32 seed = keccak256(abi.encode(w.run, w.step, mix));
+            w.ranked = quorum.select(w.service, w.set, seed, only, uint8(ranks));
+            // Of an attempt after the first, the last one drawn executes.
+            if (w.ranked.length == 0 || w.attempt != 0 && w.ranked.length != ranks) {
+                revert NoExecutor(w.run, uint8(w.step), uint8(w.attempt));
+            }
         }
     }
 
     function _executorOf(Work memory w) private pure returns (address) {
         return w.members[w.ranked[w.attempt == 0 ? 0 : w.ranked.length - 1]];
-    }
-
-    function _bill(address service, bytes32 task, uint256 startedAt, uint256 secondsSpent, uint256 size)
-        private
-        view
-        returns (uint256)
-    {
-        Price memory price = terms.priceAt(service, task, uint64(startedAt));
-        return price.perCall + price.perSecond * secondsSpent + price.perKilobyte * ((size + 999) / 1000);
     }
 
     /// Where nobody validates, the executor's own vote counts.
@@ -463,49 +476,58 @@ contract Tasks is ITasks {
         return bill;
     }
 
-    /// Validators get fixed parts: what those who have not signed would have got stays with the application, so that
-    /// nobody gains by leaving out a signature.
+    /// A committee decides if all of it agree, and the executor with them: its bond answers for the result, too. All else
+    /// is for the quorum. Everybody gets a fixed part: what those who have not signed would have got stays with the
+    /// application, so that nobody gains by leaving out a signature.
     function _payAll(Work memory w, Proven calldata votes, bytes32 result, uint256 bill)
         private
         returns (uint256 paid)
     {
-        _checkVote(votes.vote, VoteKind.VALIDATION, result, VALID);
-        uint256 power = _verify(votes);
-        paid = bill * EXECUTOR_BPS / BPS;
-        _earnAsExecutor(w, paid);
+        // A bill is at most a step's `most`, of 96 bits, and what is paid is at most the bill.
+        unchecked {
+            _checkVote(votes.vote, VoteKind.VALIDATION, result, VALID);
+            uint256 power = _verify(votes);
+            paid = bill * EXECUTOR_BPS / BPS;
+            _earnAsExecutor(w, paid);
 
-        uint256 amount = bill * VALIDATORS_BPS / BPS;
-        uint256 committee = w.ranked.length - 1;
-        if (committee > w.validators) committee = w.validators;
-        uint256 signed;
-        for (uint256 i = 1; i <= committee; ++i) {
-            if (w.signers >> w.ranked[i] & 1 == 1) ++signed;
-        }
-        bool byCommittee = signed * 2 > w.validators;
-        if (!byCommittee) {
-            if (!_reaches(w.service, w.set, power, w.header.power)) {
-                revert CommitteeNotReached(signed, w.validators / 2 + 1);
+            uint256 amount = bill * VALIDATORS_BPS / BPS;
+            uint256 committee = w.ranked.length - 1;
+            if (committee > w.validators) committee = w.validators;
+            uint256 signed = w.signers >> w.ranked[w.attempt == 0 ? 0 : w.ranked.length - 1] & 1;
+            for (uint256 i = 1; i <= committee; ++i) {
+                signed += w.signers >> w.ranked[i] & 1;
             }
-            // All members validated, and decided.
-            paid += _payMembers(w.service, w.set, w.header.members, w.signers, amount);
-        }
-        for (uint256 i = 1; i <= committee; ++i) {
-            bool hasSigned = w.signers >> w.ranked[i] & 1 == 1;
-            address operator = w.members[w.ranked[i]];
-            _count(w.service, operator, hasSigned);
-            if (!byCommittee || !hasSigned) continue;
-            paid += amount / w.validators;
-            _earn(w.service, operator, amount / w.validators);
+            // Of those drawn all, of those wanted more than half, where fewer could be drawn.
+            uint256 needed = w.validators / 2 + 1;
+            if (committee > needed) needed = committee;
+            ++needed;
+            bool byCommittee = signed >= needed;
+            if (!byCommittee) {
+                if (!_reaches(w.service, w.set, power, w.header.power)) revert CommitteeNotReached(signed, needed);
+                // All members validated, and decided.
+                paid += _payMembers(w.service, w.set, w.header.members, w.signers, amount);
+            }
+            for (uint256 i = 1; i <= committee; ++i) {
+                bool hasSigned = w.signers >> w.ranked[i] & 1 == 1;
+                address operator = w.members[w.ranked[i]];
+                _count(w, operator, hasSigned);
+                if (!byCommittee) continue;
+                paid += amount / w.validators;
+                _earn(w.service, operator, amount / w.validators);
+            }
         }
     }
 
     function _earnAsExecutor(Work memory w, uint256 amount) private {
-        address executor = _executorOf(w);
-        _earn(w.service, executor, amount);
-        _count(w.service, executor, true);
-        // Those whose attempts passed: the first, and those between the committee and this one.
-        for (uint256 i; i < w.attempt; ++i) {
-            _count(w.service, w.members[w.ranked[i == 0 ? 0 : w.validators + i]], false);
+        // At most 31 validators and 4 attempts.
+        unchecked {
+            address executor = _executorOf(w);
+            _earn(w.service, executor, amount);
+            _count(w, executor, true);
+            // Those whose attempts passed: the first, and those between the committee and this one.
+            for (uint256 i; i < w.attempt; ++i) {
+                _count(w, w.members[w.ranked[i == 0 ? 0 : w.validators + i]], false);
+            }
         }
     }
 
@@ -541,14 +563,13 @@ contract Tasks is ITasks {
 
     // Money
 
-    /// Pays `amount` in equal parts to the signers.
-    /// @return paid `amount` less what does not divide
+    /// Pays each signer the part of `amount` that it would get if all members had signed.
+    /// @return paid to all of them
     function _payMembers(address service, uint64 set, uint8 members, uint256 signers, uint256 amount)
         private
         returns (uint256 paid)
     {
-        uint256 count = LibBit.popCount(signers);
-        uint256 share = amount / count;
+        uint256 share = amount / members;
         if (share == 0) return 0;
         Signing storage signing = _signing[service][set];
         signing.perMember += share;
@@ -556,7 +577,7 @@ contract Tasks is ITasks {
             signing.against[LibBit.ffs(left)] += share;
         }
         emit SignersEarned(service, set, signers, share);
-        return share * count;
+        return share * LibBit.popCount(signers);
     }
 
     function _earn(address service, address operator, uint256 amount) private {
@@ -598,20 +619,32 @@ contract Tasks is ITasks {
     }
 
     /// Counts one execution or validation.
-    function _count(address service, address operator, bool done) private {
-        records.count(service, operator, done ? 1 : 0, done ? 0 : 1);
+    function _count(Work memory w, address operator, bool done) private {
+        if (w.counts) records.count(w.service, operator, done ? 1 : 0, done ? 0 : 1);
     }
 
     // Flows
 
-    /// @return duration seconds in which the step can be done and paid
-    function _addStep(FlowRecord storage record, uint256 index, Step calldata step) private returns (uint40 duration) {
+    /// @return seconds of the step's attempts
+    function _addStep(FlowRecord storage record, uint256 index, Step calldata step) private returns (uint256) {
         _checkRegistered(step.service);
-        if (step.validators > MAX_VALIDATORS || step.window == 0 || step.window > MAX_WINDOW) {
+        if (step.validators > MAX_VALIDATORS || step.window < MIN_WINDOW || step.window > MAX_WINDOW) {
             revert StepInvalid(index);
         }
         record.steps[index] = step;
-        return uint40(uint256(ATTEMPTS) * step.window + GRACE);
+        return uint256(ATTEMPTS) * step.window;
+    }
+
+    /// @param windows seconds of all attempts of all steps
+    /// @return seconds in which a run can be done and paid
+    function _durationOf(uint256 windows) private view returns (uint40) {
+        // 32 steps of four days, and a part of `leaveDelay`.
+        unchecked {
+            uint256 duration = windows + maxSetAge / GRACE_DIVISOR;
+            if (duration > maxSetAge) revert FlowTooLong(duration, maxSetAge);
+            // forge-lint: disable-next-line(unsafe-typecast)
+            return uint40(duration);
+        }
     }
 
     // Services

@@ -69,6 +69,16 @@ contract Terms is ITerms {
     }
 
     /// @inheritdoc ITerms
+    function billOf(address service, bytes32 task, uint64 block_, uint256 secondsSpent, uint256 size)
+        external
+        view
+        returns (uint256)
+    {
+        Price memory price = priceAt(service, task, block_);
+        return price.perCall + price.perSecond * secondsSpent + price.perKilobyte * ((size + 999) / 1000);
+    }
+
+    /// @inheritdoc ITerms
     function priceAt(address service, bytes32 task, uint64 block_) public view returns (Price memory) {
         uint256 packed = _prices[service][task].at(block_);
         // forge-lint: disable-next-line(unsafe-typecast)

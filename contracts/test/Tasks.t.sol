@@ -88,12 +88,55 @@ contract TasksTest is NetworkFixture {
         vm.expectRevert(abi.encodeWithSelector(ITasks.StepInvalid.selector, 0));
         tasks.createFlow("", trigger, steps);
         steps[0] = stepOf(3);
-        steps[0].window = 0;
+        steps[0].window = 9;
         vm.expectRevert(abi.encodeWithSelector(ITasks.StepInvalid.selector, 0));
         tasks.createFlow("", trigger, steps);
         steps[0].window = 86_401;
         vm.expectRevert(abi.encodeWithSelector(ITasks.StepInvalid.selector, 0));
         tasks.createFlow("", trigger, steps);
+    }
+
+    /// No run lasts so long that its voters can be gone with their bonds before it is paid.
+    function test_createFlow_refusesRunsThatOutliveTheBonds() public {
+        uint256 limit = LEAVE_DELAY / 2;
+        Step[] memory steps = new Step[](2);
+        (steps[0], steps[1]) = (stepOf(3), stepOf(3));
+        steps[0].window = uint32((limit - limit / 8) / 4) - WINDOW;
+        uint256 flow = flowOf(steps);
+        bytes32 run = tasks.start(flow, "id", seen("id", everybody()));
+        assertLe(tasks.closableAt(run), block.timestamp + limit);
+        steps[0].window += 1;
+        Trigger memory trigger = Trigger(service, EVENT_NAME, FEE);
+        uint256 found = 4 * (uint256(steps[0].window) + WINDOW) + limit / 8;
+        vm.expectRevert(abi.encodeWithSelector(ITasks.FlowTooLong.selector, found, limit));
+        tasks.createFlow("", trigger, steps);
+        steps[0].window = 86_400;
+        found = 4 days + limit / 8;
+        vm.expectRevert(abi.encodeWithSelector(ITasks.FlowTooLong.selector, found, limit));
+        tasks.request(steps[0], "inputs");
+    }
+
+    /// A development network's, with a leave delay of an hour, and a public one's, with 30 days.
+    function test_createFlow_fitsSmallAndLargeNetworks() public {
+        uint64[2] memory delays = [uint64(3600), 30 days];
+        uint32[2] memory windows = [uint32(20), 1 days];
+        uint8[2] memory fitting = [19, 3];
+        for (uint256 i; i < 2; ++i) {
+            vm.mockCall(address(staking), abi.encodeCall(staking.leaveDelay, ()), abi.encode(delays[i]));
+            Tasks other = new Tasks(registry, quorum, records, address(token));
+            Step[] memory steps = new Step[](fitting[i] + 1);
+            for (uint256 j; j < steps.length; ++j) {
+                steps[j] = stepOf(3);
+                steps[j].window = windows[i];
+            }
+            Trigger memory trigger = Trigger(service, EVENT_NAME, FEE);
+            vm.expectPartialRevert(ITasks.FlowTooLong.selector);
+            other.createFlow("", trigger, steps);
+            assembly ("memory-safe") {
+                mstore(steps, sub(mload(steps), 1))
+            }
+            other.createFlow("", trigger, steps);
+        }
     }
 
     function test_deleteFlow_startsNothingAnyMore() public {
@@ -129,13 +172,13 @@ contract TasksTest is NetworkFixture {
         assertEq(r.value, event_.vote.value);
         assertEq(tasks.certifiedOf(service, key), event_.vote.value);
 
-        uint256 share = FEE / 3;
+        uint256 share = FEE / 4;
         for (uint8 i; i < 4; ++i) {
             assertEq(tasks.uncollectedOf(service, set, i), i < 3 ? share : 0);
             assertEq(recordOf(i).absent, i < 3 ? 0 : 1);
         }
         assertEq(records.callsOf(service), 1);
-        // What does not divide stays.
+        // What the absent one would have got stays.
         assertEq(tasks.depositOf(APP), DEPOSIT - MOST - 3 * share);
         assertConserved(run);
 
@@ -159,11 +202,35 @@ contract TasksTest is NetworkFixture {
         tasks.start(first, "id", vote);
         bytes32 run = tasks.start(second, "id", vote);
         // The same signers are paid again; their absence counts once.
-        assertEq(tasks.uncollectedOf(service, set, 0), 2 * (FEE / 3));
+        assertEq(tasks.uncollectedOf(service, set, 0), 2 * (FEE / 4));
         assertEq(tasks.uncollectedOf(service, set, 3), 0);
         assertEq(recordOf(3).absent, 1);
         assertEq(records.callsOf(service), 1);
         assertEq(tasks.runOf(run).value, vote.vote.value);
+    }
+
+    /// Who collects the signatures gains nothing by leaving some of them out.
+    function test_start_leavingOutSignersGainsNobodyAnything() public {
+        uint256 flow = flowOf(3);
+        tasks.start(flow, "all", seen("all", everybody()));
+        uint256 withAll = tasks.uncollectedOf(service, set, 0);
+        uint256 before = tasks.depositOf(APP);
+        tasks.start(flow, "few", seen("few", 7));
+        assertEq(tasks.uncollectedOf(service, set, 0) - withAll, withAll);
+        assertEq(before - tasks.depositOf(APP), MOST + 3 * withAll);
+    }
+
+    /// What was certified is known to all: a flow made after it must not be paid for by, or pay, who knows.
+    function test_start_refusesAnEventFromBeforeTheFlow() public {
+        uint256 flow = flowOf(3);
+        Proven memory event_ = seen("id", 7);
+        tasks.start(flow, "id", event_);
+        uint256 certified = vm.getBlockTimestamp();
+        vm.warp(certified + 1);
+        uint256 later = flowOf(3);
+        vm.expectRevert(abi.encodeWithSelector(ITasks.EventTooOld.selector, keyOf("id"), certified, certified + 1));
+        tasks.start(later, "id", event_);
+        tasks.start(later, "second", seen("second", 7));
     }
 
     function test_start_refusesWhatContradicts() public {
@@ -287,7 +354,7 @@ contract TasksTest is NetworkFixture {
 
     function test_start_needsTheDeposit() public {
         uint256 flow = flowOf(3);
-        uint256 needed = MOST + FEE / 3 * 3;
+        uint256 needed = MOST + FEE / 4 * 3;
         vm.prank(APP);
         tasks.withdraw(DEPOSIT - needed + 1);
         Proven memory event_ = seen("id", 7);
@@ -318,7 +385,7 @@ contract TasksTest is NetworkFixture {
         (bytes32 run, bytes memory header, bytes32 mix) = begin(2);
         uint256 afterStart = tasks.depositOf(APP);
         uint8[] memory ranked = drawn(run, 0, mix, 3);
-        Settlement memory s = validatedBy(workOn(run, 0, 0, header), maskOf(ranked, 1, 3));
+        Settlement memory s = validatedBy(workOn(run, 0, 0, header), maskOf(ranked, 0, 3));
         uint256 executor = BILL * 7000 / 10_000;
         uint256 each = BILL * 3000 / 10_000 / 2;
         vm.expectEmit(address(tasks));
@@ -347,28 +414,36 @@ contract TasksTest is NetworkFixture {
         (bytes32 run, bytes memory header, bytes32 mix) = begin(3);
         uint8[] memory ranked = drawn(run, 0, mix, 4);
         uint256 afterStart = tasks.depositOf(APP);
-        tasks.settle(validatedBy(workOn(run, 0, 0, header), maskOf(ranked, 2, 4)));
-        uint256 each = BILL * 3000 / 10_000 / 3;
-        assertEq(earned(ranked[1]), 0);
+        // A committee without one of its members is none; here it is a quorum, too.
+        tasks.settle(validatedBy(workOn(run, 0, 0, header), maskOf(ranked, 0, 1) | maskOf(ranked, 2, 4)));
+        uint256 each = BILL * 3000 / 10_000 / 4;
+        assertEq(tasks.uncollectedOf(service, set, ranked[1]), FEE / 4);
         assertEq(recordOf(ranked[1]).missed, 1);
-        assertEq(earned(ranked[2]), each);
-        assertEq(earned(ranked[3]), each);
+        assertEq(tasks.uncollectedOf(service, set, ranked[0]), FEE / 4 + each);
+        assertEq(tasks.uncollectedOf(service, set, ranked[2]), FEE / 4 + each);
+        assertEq(tasks.uncollectedOf(service, set, ranked[3]), FEE / 4 + each);
+        assertEq(earned(ranked[0]), BILL * 7000 / 10_000);
         // Nobody gains by the missing one's part.
-        assertEq(tasks.depositOf(APP), afterStart + MOST - BILL * 7000 / 10_000 - 2 * each);
+        assertEq(tasks.depositOf(APP), afterStart + MOST - BILL * 7000 / 10_000 - 3 * each);
         assertConserved(run);
     }
 
-    function test_settle_needsMoreThanHalfOfTheCommitteeOrTheQuorum() public {
+    function test_settle_needsAllOfTheCommitteeAndTheExecutorOrTheQuorum() public {
         (bytes32 run, bytes memory header, bytes32 mix) = begin(2);
         uint8[] memory ranked = drawn(run, 0, mix, 4);
         // One of two, and the executor itself.
         Settlement memory s = validatedBy(workOn(run, 0, 0, header), maskOf(ranked, 0, 2));
-        vm.expectRevert(abi.encodeWithSelector(ITasks.CommitteeNotReached.selector, 1, 2));
+        vm.expectRevert(abi.encodeWithSelector(ITasks.CommitteeNotReached.selector, 2, 3));
         tasks.settle(s);
+        // Both, without the executor, whose bond would not answer for it.
+        s = validatedBy(workOn(run, 0, 0, header), maskOf(ranked, 1, 3));
+        vm.expectRevert(abi.encodeWithSelector(ITasks.CommitteeNotReached.selector, 2, 3));
+        tasks.settle(s);
+        s = validatedBy(workOn(run, 0, 0, header), maskOf(ranked, 0, 2));
         // Another one on top makes the quorum.
         s = validatedBy(workOn(run, 0, 0, header), maskOf(ranked, 0, 2) | maskOf(ranked, 3, 4));
         tasks.settle(s);
-        uint256 each = BILL * 3000 / 10_000 / 3;
+        uint256 each = BILL * 3000 / 10_000 / 4;
         assertEq(tasks.uncollectedOf(service, set, ranked[1]), FEE / 4 + each);
         assertEq(tasks.uncollectedOf(service, set, ranked[2]), FEE / 4);
         assertEq(tasks.uncollectedOf(service, set, ranked[3]), FEE / 4 + each);
@@ -379,7 +454,7 @@ contract TasksTest is NetworkFixture {
     function test_settle_refusesForgedAndReplayedVotes() public {
         (bytes32 run, bytes memory header, bytes32 mix) = begin(2);
         uint8[] memory ranked = drawn(run, 0, mix, 4);
-        uint256 committee = maskOf(ranked, 1, 3);
+        uint256 committee = maskOf(ranked, 0, 3);
         Settlement memory good = validatedBy(workOn(run, 0, 0, header), committee);
         bytes32 result = resultOf(good);
 
@@ -434,7 +509,7 @@ contract TasksTest is NetworkFixture {
     function test_settle_usesTheSetInForceWhenTheRunWasRecorded() public {
         (bytes32 run, bytes memory header, bytes32 mix) = begin(2);
         uint8[] memory ranked = drawn(run, 0, mix, 3);
-        uint256 committee = maskOf(ranked, 1, 3);
+        uint256 committee = maskOf(ranked, 0, 3);
         Settlement memory old = validatedBy(workOn(run, 0, 0, header), committee);
         tasks.pin(uint64(tasks.runOf(run).startedAt + 1), header);
         set = fix();
@@ -469,11 +544,11 @@ contract TasksTest is NetworkFixture {
         (bytes32 run, bytes memory header, bytes32 mix) = begin(2);
         uint256 time = tasks.runOf(run).time;
         uint8[] memory ranked = drawn(run, 0, mix, 4);
-        uint256 committee = maskOf(ranked, 1, 3);
+        uint256 committee = maskOf(ranked, 1, 4);
         Settlement memory s = validatedBy(workOn(run, 0, 1, header), committee);
         vm.warp(time + WINDOW - 1);
         vm.expectRevert(
-            abi.encodeWithSelector(ITasks.OutOfTime.selector, time + WINDOW - 1, time + WINDOW, type(uint256).max)
+            abi.encodeWithSelector(ITasks.OutOfTime.selector, time + WINDOW - 1, time + WINDOW, tasks.closableAt(run))
         );
         tasks.settle(s);
         Settlement memory beyond = validatedBy(workOn(run, 0, 4, header), committee);
@@ -503,7 +578,7 @@ contract TasksTest is NetworkFixture {
         tasks.settle(s);
 
         uint256 flow = flowOf(0);
-        run = tasks.start(flow, "id", seen("id", everybody()));
+        run = tasks.start(flow, "second", seen("second", everybody()));
         header = nextBlock(mix);
         ranked = drawn(run, 0, mix, 2);
         s = executedBy(workOn(run, 0, 0, header), maskOf(ranked, 1, 2));
@@ -531,12 +606,49 @@ contract TasksTest is NetworkFixture {
         uint8[] memory ranked =
             quorum.select(service, set, keccak256(abi.encode(run, uint256(0), bytes32("mix"))), 6, 5);
         assertEq(ranked.length, 2);
-        Settlement memory s = validatedBy(workOn(run, 0, 0, header), maskOf(ranked, 1, 2));
+        Settlement memory s = validatedBy(workOn(run, 0, 0, header), maskOf(ranked, 0, 2));
         vm.expectPartialRevert(ITasks.WrongNodes.selector);
         tasks.settle(s);
         s.nodes = nodes;
         tasks.settle(s);
         assertEq(earned(ranked[0]), BILL * 7000 / 10_000);
+        assertConserved(run);
+        // Whoever names its own nodes gives them no record by it.
+        assertEq(recordOf(ranked[0]).done, 0);
+        assertEq(recordOf(ranked[1]).done, 0);
+    }
+
+    /// Nor does who pays nothing, and it harms nobody's.
+    function test_settle_recordsNothingThatIsNotPaid() public {
+        Step memory step = stepOf(2);
+        step.most = 0;
+        vm.prank(APP);
+        bytes32 run = tasks.request(step, keccak256("inputs"));
+        bytes memory header = nextBlock("mix");
+        uint8[] memory ranked = drawn(run, 0, "mix", 4);
+        vm.warp(vm.getBlockTimestamp() + WINDOW);
+        // The second executor, and a quorum without one of the committee.
+        tasks.settle(validatedBy(workOn(run, 0, 1, header), maskOf(ranked, 0, 2) | maskOf(ranked, 3, 4)));
+        for (uint256 i; i < 4; ++i) {
+            assertEq(recordOf(i).done, 0);
+            assertEq(recordOf(i).missed, 0);
+        }
+        assertEq(tasks.runOf(run).settled, 1);
+    }
+
+    /// Members sign for ever; what they sign is paid while they have their bonds.
+    function test_settle_endsWhenTheRunCanBeClosed() public {
+        (bytes32 run, bytes memory header, bytes32 mix) = begin(2);
+        uint8[] memory ranked = drawn(run, 0, mix, 3);
+        Settlement memory s = validatedBy(workOn(run, 0, 0, header), maskOf(ranked, 0, 3));
+        uint256 time = tasks.runOf(run).time;
+        uint256 until = tasks.closableAt(run);
+        assertLt(until, quorum.setOf(service, set).time + LEAVE_DELAY);
+        vm.warp(until);
+        vm.expectRevert(abi.encodeWithSelector(ITasks.OutOfTime.selector, until, time, until));
+        tasks.settle(s);
+        vm.warp(until - 1);
+        tasks.settle(s);
     }
 
     function test_settle_capsTheBill() public {
@@ -544,7 +656,7 @@ contract TasksTest is NetworkFixture {
         uint8[] memory ranked = drawn(run, 0, mix, 2);
         Settlement memory s = workOn(run, 0, 0, header);
         (s.secondsSpent, s.size) = (type(uint32).max, type(uint32).max);
-        tasks.settle(validatedBy(s, maskOf(ranked, 1, 2)));
+        tasks.settle(validatedBy(s, maskOf(ranked, 0, 2)));
         assertEq(earned(ranked[0]) + earned(ranked[1]), MOST);
         assertConserved(run);
     }
@@ -576,7 +688,7 @@ contract TasksTest is NetworkFixture {
         // From now on nobody needs the header.
         vm.roll(block.number + 10_000);
         uint8[] memory ranked = drawn(run, 0, mix, 3);
-        tasks.settle(validatedBy(workOn(run, 0, 0, ""), maskOf(ranked, 1, 3)));
+        tasks.settle(validatedBy(workOn(run, 0, 0, ""), maskOf(ranked, 0, 3)));
     }
 
     /// The contract of EIP-2935: a call with a block number returns its hash.
@@ -584,7 +696,7 @@ contract TasksTest is NetworkFixture {
         (bytes32 run, bytes memory header, bytes32 mix) = begin(2);
         uint64 number = tasks.runOf(run).startedAt + 1;
         uint8[] memory ranked = drawn(run, 0, mix, 3);
-        Settlement memory s = validatedBy(workOn(run, 0, 0, header), maskOf(ranked, 1, 3));
+        Settlement memory s = validatedBy(workOn(run, 0, 0, header), maskOf(ranked, 0, 3));
         vm.roll(number + 257);
         vm.etch(0x0000F90827F1C53a10cb7A02335B175320002935, "");
         vm.expectRevert(abi.encodeWithSelector(ITasks.RandomnessUnknown.selector, number));
@@ -620,10 +732,10 @@ contract TasksTest is NetworkFixture {
         uint8[] memory ranked = drawn(run, 0, "mix", 3);
         Settlement memory s = workOn(run, 0, 0, header);
         s.inputs = "others";
-        s = validatedBy(s, maskOf(ranked, 1, 3));
+        s = validatedBy(s, maskOf(ranked, 0, 3));
         vm.expectRevert(abi.encodeWithSelector(ITasks.WrongInputs.selector, bytes32("others"), keccak256("inputs")));
         tasks.settle(s);
-        tasks.settle(validatedBy(workOn(run, 0, 0, header), maskOf(ranked, 1, 3)));
+        tasks.settle(validatedBy(workOn(run, 0, 0, header), maskOf(ranked, 0, 3)));
         assertConserved(run);
         // It is no flow that events start.
         uint256 flow = tasks.flowCount();
@@ -643,7 +755,7 @@ contract TasksTest is NetworkFixture {
     function test_close_whenAllIsOver() public {
         (bytes32 run, bytes memory header, bytes32 mix) = begin(2);
         uint256 afterStart = tasks.depositOf(APP);
-        uint256 until = tasks.runOf(run).time + 4 * WINDOW + 1 hours;
+        uint256 until = tasks.runOf(run).time + 4 * WINDOW + LEAVE_DELAY / 16;
         assertEq(tasks.closableAt(run), until);
         vm.warp(until - 1);
         vm.expectRevert(abi.encodeWithSelector(ITasks.RunIsOpen.selector, run, until));
@@ -657,7 +769,7 @@ contract TasksTest is NetworkFixture {
         assertConserved(run);
 
         uint8[] memory ranked = drawn(run, 0, mix, 3);
-        Settlement memory s = validatedBy(workOn(run, 0, 0, header), maskOf(ranked, 1, 3));
+        Settlement memory s = validatedBy(workOn(run, 0, 0, header), maskOf(ranked, 0, 3));
         vm.expectRevert(abi.encodeWithSelector(ITasks.RunIsClosed.selector, run));
         tasks.settle(s);
         vm.expectRevert(abi.encodeWithSelector(ITasks.RunIsClosed.selector, run));
@@ -673,9 +785,9 @@ contract TasksTest is NetworkFixture {
         uint256 flow = flowOf(steps);
         bytes32 run = tasks.start(flow, "id", seen("id", everybody()));
         bytes memory header = nextBlock("mix");
-        uint256 until = tasks.runOf(run).time + 2 * (4 * WINDOW + 1 hours);
+        uint256 until = tasks.runOf(run).time + 2 * 4 * WINDOW + LEAVE_DELAY / 16;
         uint8[] memory ranked = drawn(run, 1, "mix", 3);
-        tasks.settle(validatedBy(workOn(run, 1, 0, header), maskOf(ranked, 1, 3)));
+        tasks.settle(validatedBy(workOn(run, 1, 0, header), maskOf(ranked, 0, 3)));
         assertEq(tasks.runOf(run).settled, 2);
         assertEq(tasks.runOf(run).reserved, MOST);
         vm.warp(until - 1);
@@ -683,7 +795,7 @@ contract TasksTest is NetworkFixture {
         tasks.close(run);
         // Done in the last moment is done.
         ranked = drawn(run, 0, "mix", 4);
-        tasks.settle(validatedBy(workOn(run, 0, 0, ""), maskOf(ranked, 1, 3)));
+        tasks.settle(validatedBy(workOn(run, 0, 0, ""), maskOf(ranked, 0, 3)));
         tasks.close(run);
         assertTrue(tasks.runOf(run).closed);
         assertConserved(run);

@@ -48,7 +48,7 @@ contract TasksGasTest is NetworkFixture {
 
         bytes memory header = nextBlock("mix");
         uint8[] memory ranked = drawn(run, 0, "mix", 4);
-        Settlement memory s = validatedBy(workOn(run, 0, 0, header), maskOf(ranked, 1, 4));
+        Settlement memory s = validatedBy(workOn(run, 0, 0, header), maskOf(ranked, 0, 4));
         tasks.settle(s);
         last("settle with three validators, randomness not pinned, all paid for the first time");
         ranked = drawn(run, 1, "mix", 1);

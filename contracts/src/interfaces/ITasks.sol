@@ -14,7 +14,7 @@ struct Step {
     bytes32 task;
     /// how many validate, 0 to 31
     uint8 validators;
-    /// seconds an executor has (an attempt), 1 to 86,400
+    /// seconds an executor has (an attempt), 10 to 86,400
     uint32 window;
     /// most that is paid for it, in wei of the token
     uint96 most;
@@ -27,7 +27,8 @@ struct Trigger {
     address service;
     /// hash of the event's name in the manifest
     bytes32 eventName;
-    /// paid to the signers of each event's certificate, in equal parts; what does not divide stays with the application
+    /// paid for each event's certificate: to each signer the fee divided by the number of the set's members; what those
+    /// who have not signed would have got stays with the application
     uint96 fee;
 }
 
@@ -70,7 +71,7 @@ struct Settlement {
     uint32 secondsSpent;
     /// bytes billed
     uint32 size;
-    /// (VALIDATION, r, VALID) by more than half of the committee or by the quorum; (RESULT, ., r) by the executor
+    /// (VALIDATION, r, VALID) by all of the committee and the executor, or by the quorum; (RESULT, ., r) by the executor
     /// where there is no committee
     Proven votes;
     /// the named nodes, if the step has any
@@ -107,6 +108,7 @@ interface ITasks {
     error DefinitionTooLong(uint256 found, uint256 limit);
     error StepsOutOfRange(uint256 found, uint256 limit);
     error StepInvalid(uint256 step);
+    error FlowTooLong(uint256 duration, uint256 limit);
     error DepositTooSmall(address application, uint256 found, uint256 needed);
     error WrongKind(uint8 found, uint8 expected);
     error WrongEvent(bytes32 found, bytes32 expected);
@@ -115,6 +117,7 @@ interface ITasks {
     error SetTooOld(address service, uint64 set, uint256 age, uint256 limit);
     error QuorumNotReached(uint256 power, uint256 total, uint16 quorum);
     error ContradictsCertified(bytes32 key, bytes32 found, bytes32 expected);
+    error EventTooOld(bytes32 key, uint256 certified, uint256 created);
     error RunExists(bytes32 run);
     error UnknownRun(bytes32 run);
     error UnknownStep(bytes32 run, uint8 step);
@@ -144,7 +147,7 @@ interface ITasks {
     function withdraw(uint256 amount) external;
 
     /// @param definition canonical JSON of `flow.toml`, at most 16 KiB
-    /// @param steps 1 to 32
+    /// @param steps 1 to 32; four windows of every step and an eighth of `maxSetAge` must not be longer than `maxSetAge`
     /// @return flow its number, from 1
     function createFlow(bytes calldata definition, Trigger calldata trigger, Step[] calldata steps)
         external
@@ -162,7 +165,8 @@ interface ITasks {
     /// @notice Makes a run of `flow` from a certified event, once. `idHash` is the value hash of the event's id.
     /// The first run of an event verifies the certificate; for the others it may be empty, and the vote must be the
     /// certified one. The certificate's set must be or have been in force within the last 256 blocks, and not be older
-    /// than `maxSetAge`.
+    /// than `maxSetAge`. An event that was certified here before the flow was created does not start it; one that was
+    /// certified among the members only is not known to be older.
     /// @return run hash of `abi.encode(flow, event key)`
     function start(uint256 flow, bytes32 idHash, Proven calldata certified) external returns (bytes32 run);
 
@@ -174,7 +178,8 @@ interface ITasks {
     /// @notice Pays for a result, once for each step of a run. An attempt's result is refused before the attempt begins.
     /// That it did not come too late is what the validators vouch for, since the chain sees only when the transaction
     /// was included: a deadline here would let those who order transactions take the pay for work done in time. Where
-    /// there are no validators the chain's clock has to do: an executor has one more window to be included.
+    /// there are no validators the chain's clock has to do: an executor has one more window to be included. From
+    /// `closableAt` on nothing is paid any more.
     function settle(Settlement calldata settlement) external;
 
     /// @notice Returns what a run holds to its owner, when all is settled or `closableAt` has come.
@@ -196,8 +201,8 @@ interface ITasks {
     function flowCount() external view returns (uint256);
     function flowOf(uint256 flow) external view returns (Flow memory);
     function runOf(bytes32 run) external view returns (Run memory);
-    /// @return Unix seconds from which `close` returns what is left: the run's time, four windows of every step one after
-    /// the other, and an hour for each to be included
+    /// @return Unix seconds from which `close` returns what is left, and `settle` refuses: the run's time, four windows of
+    /// every step one after the other, and an eighth of `maxSetAge` to be included
     function closableAt(bytes32 run) external view returns (uint256);
     /// @return value that the quorum certified under the event key; zero if none
     function certifiedOf(address service, bytes32 key) external view returns (bytes32 value);

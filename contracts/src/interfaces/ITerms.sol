@@ -43,6 +43,13 @@ interface ITerms {
     /// @return price for runs recorded in this block
     function priceAt(address service, bytes32 task, uint64 block_) external view returns (Price memory);
 
+    /// @param size bytes; a kilobyte that was begun counts in full
+    /// @return what a run recorded in this block pays for the task, in wei of the token, before the step's most
+    function billOf(address service, bytes32 task, uint64 block_, uint256 secondsSpent, uint256 size)
+        external
+        view
+        returns (uint256);
+
     function registry() external view returns (IRegistry);
     function quorum() external view returns (IQuorum);
 }
