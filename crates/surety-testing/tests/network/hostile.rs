@@ -30,6 +30,9 @@ use crate::support::{Lab, PATIENCE, play, with};
 /// Messages kept for replaying.
 const KEPT: usize = 4_096;
 
+/// What others said, with who did.
+type Heard = Arc<Mutex<VecDeque<(Address, Vec<u8>)>>>;
+
 /// A hostile member.
 struct Hostile {
     peers: Handle,
@@ -37,7 +40,7 @@ struct Hostile {
     domain: Domain,
     set: Set,
     index: usize,
-    heard: Arc<Mutex<VecDeque<(Address, Vec<u8>)>>>,
+    heard: Heard,
     _members: watch::Sender<Arc<Members>>,
 }
 
