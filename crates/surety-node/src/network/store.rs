@@ -420,9 +420,8 @@ impl NetworkStore {
 
     /// Keeps certified votes, as they go over the wire.
     pub(crate) fn put_certified(&self, service: Address, all: &[(Vote, Vec<u8>)]) -> Result<(), StoreError> {
-        let mut write = io!(self.inner.db.begin_write());
-        // They can be had from the other members.
-        io!(write.set_durability(redb::Durability::None));
+        // Durable: a connector that tells of a certified event is answered from this, and does not tell again.
+        let write = io!(self.inner.db.begin_write());
         {
             let mut table = io!(write.open_table(CERTIFIED));
             let mut ages = io!(write.open_table(CERTIFICATES_BY_AGE));

@@ -49,11 +49,8 @@ impl Driver {
             };
             return refuse(reply, code, message);
         }
-        let known = service
-            .pending
-            .get(&key)
-            .map(|o| o.value)
-            .or_else(|| service.certified_keys.get(&key).copied());
+        let known = service.pending.get(&key).map(|o| o.value);
+        let certifying = service.certified_keys.contains_key(&key);
         let known = match known {
             Some(value) => Some(value),
             None => match self.store.certified(emission.service, VoteKind::Event, key) {
@@ -74,6 +71,10 @@ impl Driver {
             };
             let _connector_left = reply.send(answer);
             return;
+        }
+        if certifying {
+            // Certified a moment ago; what is not on disk is not acknowledged.
+            return refuse(reply, Code::Busy, format!("event {key} is being recorded"));
         }
         let waiting = service.pending.len().saturating_add(self.emissions.len());
         if waiting >= self.max_pending {
