@@ -229,6 +229,7 @@ sol! {
         error WrongKind(uint8 found, uint8 expected);
         error WrongVote(bytes32 found, bytes32 expected);
         error QuorumNotReached(uint256 power, uint256 total, uint16 quorum);
+        error SetTooOld(address service, uint64 set, uint256 age, uint256 limit);
         error NobodyNew(bytes32 id, uint256 signers);
         error WindowOver(bytes32 id, uint256 until);
         error WindowOpen(bytes32 id, uint256 until);
@@ -620,6 +621,10 @@ sol! {
             address caller
         ) external returns (uint256 amount);
 
+        function slashRound(address service, Loss[] calldata losses, uint256 lost, uint256 largest, address caller)
+            external
+            returns (uint256 amount, uint256 most);
+
         function stakeOf(address service, address operator) external view returns (Stake memory);
 
         function isBonded(address service, address operator) external view returns (bool);
@@ -730,6 +735,7 @@ sol! {
         error DefinitionTooLong(uint256 found, uint256 limit);
         error StepsOutOfRange(uint256 found, uint256 limit);
         error StepInvalid(uint256 step);
+        error FlowTooLong(uint256 duration, uint256 limit);
         error DepositTooSmall(address application, uint256 found, uint256 needed);
         error WrongKind(uint8 found, uint8 expected);
         error WrongEvent(bytes32 found, bytes32 expected);
@@ -738,6 +744,7 @@ sol! {
         error SetTooOld(address service, uint64 set, uint256 age, uint256 limit);
         error QuorumNotReached(uint256 power, uint256 total, uint16 quorum);
         error ContradictsCertified(bytes32 key, bytes32 found, bytes32 expected);
+        error EventTooOld(bytes32 key, uint256 certified, uint256 created);
         error RunExists(bytes32 run);
         error UnknownRun(bytes32 run);
         error UnknownStep(bytes32 run, uint8 step);
@@ -837,6 +844,11 @@ sol! {
         function priceOf(address service, bytes32 task) external view returns (Price memory);
 
         function priceAt(address service, bytes32 task, uint64 block_) external view returns (Price memory);
+
+        function billOf(address service, bytes32 task, uint64 block_, uint256 secondsSpent, uint256 size)
+            external
+            view
+            returns (uint256);
 
         function registry() external view returns (IRegistry);
         function quorum() external view returns (IQuorum);
