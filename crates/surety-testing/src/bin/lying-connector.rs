@@ -26,14 +26,14 @@ async fn main() -> Result<()> {
     let ethereum = config.file.ethereum.as_ref().context("no section [ethereum]")?;
     let log = ethereum.logs.first().context("no log to lie about")?.clone();
     let rpc = Rpc::new(ethereum.rpc.as_deref().context("no rpc")?)?;
-    let confirmations = ethereum.confirmations;
     let connector = Connector::new(config.node(Kind::Ethereum).event(&log.event), Nothing)?;
     let emitter = connector.emitter();
     let lie = async {
         let mut next = log.from_block;
         loop {
             tokio::time::sleep(Duration::from_millis(200)).await;
-            let head = rpc.latest().await?.header.number.saturating_sub(confirmations);
+            // A liar does not wait for confirmations: once the truth is certified, its own node refuses the lie.
+            let head = rpc.latest().await?.header.number;
             if head < next {
                 continue;
             }
@@ -64,8 +64,10 @@ async fn main() -> Result<()> {
                     ("contract", Value::from(format!("{:#x}", found.address()))),
                     ("args", args),
                 ]);
-                let key = emitter.emit(&log.event, &data).await?;
-                tracing::info!(key, "lied");
+                match emitter.emit(&log.event, &data).await {
+                    Ok(key) => tracing::info!(key, "lied"),
+                    Err(error) => tracing::warn!(%error, "too late to lie"),
+                }
             }
             next = head + 1;
         }
