@@ -292,6 +292,7 @@ pub fn deployment() -> Deployment {
         token: Address::ZERO,
         registry: Address::ZERO,
         staking: Address::ZERO,
+        network: None,
         preimages: Address::ZERO,
         machine: Address::ZERO,
         disputes: disputes(),
