@@ -292,7 +292,6 @@ pub fn deployment() -> Deployment {
         token: Address::ZERO,
         registry: Address::ZERO,
         staking: Address::ZERO,
-        network: None,
         preimages: Address::ZERO,
         machine: Address::ZERO,
         disputes: disputes(),
@@ -333,6 +332,7 @@ pub fn config(dir: &Path) -> Config {
             listen: "127.0.0.1:0".parse().unwrap(),
             cors_origins: vec!["*".into()],
         }],
+        network: None,
         preimages: PreimageConfig::default(),
         limits: Limits {
             call_budget: 10_000_000,
