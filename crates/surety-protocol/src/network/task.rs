@@ -475,12 +475,16 @@ impl TaskConsensus {
         let [valid, invalid] = [voters(&case.ballots[0]), voters(&case.ballots[1])];
         // A committee in agreement decides alone; in doubt, and against a result, only the set does.
         let agreed = !case.escalated && invalid.common(required).is_empty() && committee * 2 > wanted;
-        let (verdict, signers) = if roster.is_quorum(valid) {
+        // While the committee may still agree, nobody is left out by a quorum that was quicker.
+        let (verdict, signers) = if agreed {
+            if self.settleable || !valid.contains_all(required) {
+                return;
+            }
+            (true, required)
+        } else if roster.is_quorum(valid) {
             (true, valid)
         } else if roster.is_quorum(invalid) {
             (false, invalid)
-        } else if agreed && !self.settleable && valid.contains_all(required) {
-            (true, required)
         } else {
             return;
         };
