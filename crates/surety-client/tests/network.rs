@@ -91,7 +91,7 @@ task = "act"
 inputs = { x = { ref = "e.x" }, big = 9007199254740992, list = [1.5, true, "a"] }
 most = "0.5"
 validators = 2
-window = 9
+window = 10
 nodes = ["0xbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"]
 "#;
     let flow = parse_flow(text, |name| (name == "s").then_some(service)).expect("good");
@@ -99,7 +99,7 @@ nodes = ["0xbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"]
     assert_eq!((trigger.service, trigger.eventName), (service, keccak256("happened")));
     let steps = steps_of(&flow);
     assert_eq!((steps[0].service, steps[0].task), (service, keccak256("act")));
-    assert_eq!((steps[0].validators, steps[0].window), (2, 9));
+    assert_eq!((steps[0].validators, steps[0].window), (2, 10));
     assert_eq!(steps[0].nodes, nodes_hash(&[Address::repeat_byte(0xbb)]));
     let half = U256::from(500_000_000_000_000_000_u64);
     assert_eq!(cost_of_run(&trigger, &steps), half + U256::from(7));

@@ -27,8 +27,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     };
     let token = arguments.get(2).map_or("node.token", String::as_str);
     // What the command line reads of a service's other parts is left alone here.
-    let others = ["min_bond", "max_budget", "verdict", "build", "contract", "program"];
-    let network = Network::parse(&std::fs::read_to_string(manifest)?, &others)?;
+    let network = Network::parse(&std::fs::read_to_string(manifest)?, Network::PROGRAM_KEYS)?;
     let trial = Trial::start(
         network,
         Address::repeat_byte(0x11),

@@ -215,6 +215,9 @@ impl Network {
     /// own keys in [`Network::parse`].
     pub const KEYS: &[&str] = &["name", "quorum", "events", "tasks", "configuration", "dependencies"];
 
+    /// Top-level keys of the program part, for whoever reads the network part of a whole `service.toml`.
+    pub const PROGRAM_KEYS: &[&str] = &["min_bond", "max_budget", "verdict", "build", "contract", "program"];
+
     /// Reads a manifest. Top-level keys in `others` are somebody else's and not looked at; any other unknown key is a
     /// problem. A manifest without events and tasks is a valid one.
     pub fn parse(text: &str, others: &[&str]) -> Result<Self, Problems> {

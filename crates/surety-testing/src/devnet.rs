@@ -2,9 +2,10 @@
 
 use std::{
     fs,
-    net::{Ipv4Addr, SocketAddr, TcpListener},
+    net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -297,12 +298,22 @@ impl Devnet {
     }
 }
 
-/// The first of `count` ports in a row that nobody listens on.
-fn free_ports(count: u16) -> Result<u16> {
+/// The first of `count` ports in a row that nobody listens on, and that no other call, of this process or another, has
+/// been given: whoever gets them opens them later, and must not find somebody else's node there. A port is held by its
+/// UDP twin, which nothing here listens on, until the process ends.
+pub(crate) fn free_ports(count: u16) -> Result<u16> {
+    static HELD: Mutex<Vec<UdpSocket>> = Mutex::new(Vec::new());
     for _ in 0..100 {
         let first = rand::rng().random_range(20_000..30_000_u16);
-        let free = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok();
-        if (first..first.saturating_add(count)).all(free) {
+        let hold = |port| {
+            let held = UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).ok()?;
+            TcpListener::bind((Ipv4Addr::LOCALHOST, port)).ok().map(|_| held)
+        };
+        if let Some(all) = (first..first.saturating_add(count))
+            .map(hold)
+            .collect::<Option<Vec<_>>>()
+        {
+            HELD.lock().unwrap_or_else(PoisonError::into_inner).extend(all);
             return Ok(first);
         }
     }

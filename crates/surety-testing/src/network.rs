@@ -3,18 +3,17 @@
 
 use std::{
     fs,
-    net::{Ipv4Addr, SocketAddr, TcpListener},
+    net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
 
 use alloy::{
-    primitives::{Address, B256, U256, keccak256},
+    primitives::{Address, U256, keccak256},
     signers::local::PrivateKeySigner,
 };
 use anyhow::{Context, Result, anyhow, bail, ensure};
-use rand::Rng;
 use serde_json::{Value as Json, json};
 use surety_chain::{
     Actions, Contracts, Deployment, Rpc, Sender, SenderConfig, ServiceRegistration,
@@ -32,12 +31,10 @@ use surety_primitives::{Domain, keys::KeysRegistration};
 use surety_protocol::manifest;
 use tempfile::TempDir;
 
-use crate::devnet::binary;
+use crate::devnet::{binary, free_ports};
 
 /// Password of every keystore.
 const PASSWORD: &str = "development";
-/// Keys of `service.toml` that are not the network's.
-const OTHER_KEYS: &[&str] = &["min_bond", "max_budget", "verdict", "build", "contract", "program"];
 
 /// How a network is set up.
 #[derive(Debug, Clone)]
@@ -212,7 +209,8 @@ impl NetworkDevnet {
         let actions = Actions::new(sender.clone(), deployment.clone());
         let mut services = Vec::new();
         for (number, text) in config.services.iter().enumerate() {
-            let network = manifest::Network::parse(text, OTHER_KEYS).map_err(|e| anyhow!("manifest {number}: {e}"))?;
+            let network = manifest::Network::parse(text, manifest::Network::PROGRAM_KEYS)
+                .map_err(|e| anyhow!("manifest {number}: {e}"))?;
             let (address, _) = deploy_plain_service(&sender, &deployment, owner.address()).await?;
             let manifest = dir.join(format!("{}.toml", network.name));
             fs::write(&manifest, text)?;
@@ -568,21 +566,4 @@ async fn quick(rpc: &Rpc, key: PrivateKeySigner) -> Result<Sender> {
         ..SenderConfig::default()
     };
     Ok(Sender::with_config(rpc.clone(), key, config).await?)
-}
-
-/// A number of an event or subject, for messages.
-pub fn short(hash: B256) -> String {
-    format!("{hash:.8}")
-}
-
-/// The first of `count` ports in a row that nobody listens on.
-fn free_ports(count: u16) -> Result<u16> {
-    for _ in 0..100 {
-        let first = rand::rng().random_range(20_000..32_000_u16);
-        let free = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok();
-        if (first..first.saturating_add(count)).all(free) {
-            return Ok(first);
-        }
-    }
-    bail!("no {count} free ports in a row")
 }

@@ -7,7 +7,10 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use surety_chain::Contracts;
 use surety_client::network::{self, FlowRecord, RunRecord};
-use surety_protocol::{manifest::Problems, network::flow::Flow};
+use surety_protocol::{
+    manifest::{Network, Problems},
+    network::flow::Flow,
+};
 
 use crate::{
     commands::network::{network_failure, node_failure, unregistered},
@@ -247,8 +250,7 @@ fn against_manifests(flow: &Flow, manifests: &[PathBuf], deployment: &std::path:
     let mut services = Vec::new();
     for path in manifests {
         let (path, text) = crate::manifest::text(path)?;
-        let others = ["min_bond", "max_budget", "verdict", "build", "contract", "program"];
-        let found = surety_protocol::manifest::Network::parse(&text, &others).map_err(|problems| {
+        let found = Network::parse(&text, Network::PROGRAM_KEYS).map_err(|problems| {
             Failure::new(
                 crate::manifest::listed(&path, &problems).join("\n"),
                 "`surety service validate` checks a manifest",

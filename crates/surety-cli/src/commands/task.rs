@@ -154,13 +154,14 @@ async fn manifest(path: Option<&PathBuf>, contracts: &Contracts, service: Addres
         )
         .with_code(code::MISMATCH));
     }
-    let others = ["min_bond", "max_budget", "verdict", "build", "contract", "program"];
-    Network::parse(&text, &others).map(Some).map_err(|problems| {
-        Failure::new(
-            crate::manifest::listed(&path, &problems).join("\n"),
-            "`surety service validate` checks a manifest",
-        )
-    })
+    Network::parse(&text, Network::PROGRAM_KEYS)
+        .map(Some)
+        .map_err(|problems| {
+            Failure::new(
+                crate::manifest::listed(&path, &problems).join("\n"),
+                "`surety service validate` checks a manifest",
+            )
+        })
 }
 
 async fn request(args: Request, ui: Ui) -> Result<(), Failure> {

@@ -12,8 +12,6 @@ use toml::{
 use super::{Build, Contract, Manifest, ProgramEntry};
 use crate::{abi, values::amount};
 
-/// Keys of the programs' part; `name` is read with the network's.
-const KEYS: &[&str] = &["min_bond", "max_budget", "verdict", "build", "contract", "program"];
 /// Most steps of a request made on-chain: what a dispute can be about.
 const MAX_BUDGET: u64 = 1 << 45;
 
@@ -30,7 +28,7 @@ struct Reader<'t> {
 
 /// Both parts, or all that is wrong with either, in the order of the text.
 pub(super) fn manifest(text: &str) -> Result<Manifest, Problems> {
-    let network = Network::parse(text, KEYS);
+    let network = Network::parse(text, Network::PROGRAM_KEYS);
     let (document, errors) = DeTable::parse_recoverable(text);
     if !errors.is_empty() {
         // Told by the network's reader; what follows a syntax error would be told as missing.

@@ -18,7 +18,7 @@ use alloy::primitives::{Address, B256, U256};
 use surety_chain::Contracts;
 use surety_connector::host::{Emission, Refusal, Registration, Submission};
 use surety_p2p::{Event as PeerEvent, Events as PeerEvents, Handle as Peers, Members, Misbehaviour};
-use surety_primitives::{Domain, sealed, vote::Vote};
+use surety_primitives::{Domain, sealed, set::MAX_MEMBERS, vote::Vote};
 use surety_protocol::{
     manifest,
     network::{
@@ -162,8 +162,8 @@ pub(crate) struct Service {
     pub(crate) recent: VecDeque<RecentEvent>,
     /// events on their way to the disk, with their values
     pub(crate) arriving: HashMap<B256, B256>,
-    /// events certified lately, with their values; oldest first in the order
-    pub(crate) certified_keys: HashMap<B256, B256>,
+    /// events certified lately; oldest first in the order
+    pub(crate) certified_keys: HashSet<B256>,
     pub(crate) certified_order: VecDeque<B256>,
 }
 
@@ -611,8 +611,8 @@ impl Driver {
                 }
                 self.head().await;
             }
-            // What the past calls for has been done or missed.
             News::Flow(flow) => self.flow_created(&flow),
+            // What the past calls for has been done or missed.
             _ if !self.caught_up => {}
             News::Head => self.head().await,
             News::Set(set, quorum) => {
@@ -667,7 +667,7 @@ impl Driver {
             .ledger
             .cases
             .iter()
-            .filter(|(_, case)| !case.punished && time > case.until)
+            .filter(|(_, case)| time > case.until)
             .map(|(id, case)| (*id, case.service))
             .collect();
         for (case, service) in due {
@@ -701,11 +701,8 @@ impl Driver {
         };
         let age = block.saturating_sub(set.fixed_at());
         let then: HashSet<Address> = set.members().iter().map(|m| m.operator).collect();
-        let changed = if now.len() > 128 {
-            age >= self.set_period
-        } else {
-            now != then
-        };
+        // Of more than have a seat, others are to have their turn.
+        let changed = now.len() > MAX_MEMBERS || now != then;
         let since = self.ledger.set_times.get(&service).copied().unwrap_or_default();
         let old = self.ledger.time.saturating_sub(since) >= self.max_set_age / AGE_DIVISOR;
         (changed || old) && age >= self.set_period

@@ -40,7 +40,6 @@ pub(crate) struct Run {
 pub(crate) struct Case {
     pub(crate) service: Address,
     pub(crate) until: u64,
-    pub(crate) punished: bool,
 }
 
 /// The fold.
@@ -187,14 +186,7 @@ impl Ledger {
                 until,
             } => {
                 self.reported.insert((service, operator, subject));
-                self.cases.insert(
-                    case,
-                    Case {
-                        service,
-                        until,
-                        punished: false,
-                    },
-                );
+                self.cases.insert(case, Case { service, until });
                 News::None
             }
             ChainUpdate::Punished(case) => {

@@ -133,44 +133,43 @@ impl Relay {
         tokio::spawn(async move {
             let mut stop = relay.stop.clone();
             tokio::select! {
-                _sent = relay.send(&wish, wait) => {}
+                () = relay.send(&wish, wait) => {}
                 _ = stop.changed() => {}
             }
             relay.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
         });
     }
 
-    async fn send(&self, wish: &Wish, wait: Duration) -> bool {
+    async fn send(&self, wish: &Wish, wait: Duration) {
         tokio::time::sleep(wait).await;
         let mut pause = PAUSE;
         for _ in 0..TRIES {
             let Ok(_turn) = self.turns.acquire().await else {
-                return false;
+                return;
             };
             match self.once(wish).await {
                 Ok(true) => {
                     tracing::info!(what = wish.name(), "sent");
-                    return true;
+                    return;
                 }
                 Ok(false) => {}
                 Err(Error::Reverted { revert, .. }) => {
                     // Mostly: another node was faster. If not, whoever wants it will ask again.
                     tracing::debug!(what = wish.name(), %revert, "not taken");
-                    return false;
+                    return;
                 }
                 Err(error) if error.severity() == Severity::Temporary => {
                     tracing::warn!(what = wish.name(), %error, "not sent, trying again");
                 }
                 Err(error) => {
                     tracing::error!(what = wish.name(), %error, "cannot be sent");
-                    return false;
+                    return;
                 }
             }
             drop(_turn);
             tokio::time::sleep(pause).await;
             pause = pause.saturating_mul(2);
         }
-        false
     }
 
     /// One try; `false` if something it needs is not there yet.

@@ -45,8 +45,6 @@ const UPDATES: usize = 1_024;
 const QUESTIONS: usize = 64;
 /// How long connectors' calls in progress may take at shutdown.
 const GRACE: Duration = Duration::from_secs(5);
-/// Keys of `service.toml` that are not the network's.
-const OTHER_KEYS: &[&str] = &["min_bond", "max_budget", "verdict", "build", "contract", "program"];
 
 /// Why the network part did not start.
 #[derive(Debug, thiserror::Error)]
@@ -200,9 +198,11 @@ async fn manifest_of(
         path: path.clone(),
         source,
     })?;
-    let network = manifest::Network::parse(&text, OTHER_KEYS).map_err(|problems| NetworkError::Manifest {
-        path: path.clone(),
-        problems,
+    let network = manifest::Network::parse(&text, manifest::Network::PROGRAM_KEYS).map_err(|problems| {
+        NetworkError::Manifest {
+            path: path.clone(),
+            problems,
+        }
     })?;
     let registered = contracts
         .service(service)
@@ -258,7 +258,7 @@ pub(crate) async fn start(parts: Parts) -> Result<NetworkHandle, NetworkError> {
                 certified: 0,
                 recent: VecDeque::new(),
                 arriving: HashMap::new(),
-                certified_keys: HashMap::new(),
+                certified_keys: HashSet::new(),
                 certified_order: VecDeque::new(),
             },
         );

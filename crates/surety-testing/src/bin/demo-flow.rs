@@ -21,11 +21,10 @@ use surety_chain::{
     bindings::{IFaults, IStaking, ITasks},
     tokens::{IDevToken, IERC20},
 };
-use surety_client::network::{parse_flow, steps_of, trigger_of};
+use surety_client::network::{check_event, parse_flow, seats, steps_of, trigger_of};
 use surety_connectors::postgres::server::Postgres;
 use surety_primitives::{
-    certificate::{Proven, Quorum},
-    set::Set,
+    certificate::Proven,
     value::Value,
     vote::{VoteKind, run_id, task_id},
 };
@@ -249,21 +248,12 @@ async fn play(story: &mut Story, net: &mut NetworkDevnet) -> Result<()> {
         let mine = net.actions(&key).await?;
         let before = net.contracts().token_balance(key.address()).await?;
         for service in [shop_service, ledger] {
-            let sets = net.contracts().set_count(service).await?;
-            for set in 1..=sets {
-                let seat = members(net, service, set)
-                    .await?
-                    .iter()
-                    .position(|o| *o == key.address());
-                let Some(seat) = seat.and_then(|s| u8::try_from(s).ok()) else {
-                    continue;
-                };
-                let uncollected = net.contracts().uncollected(service, set, seat).await?;
+            for seat in seats(&net.contracts(), service, key.address(), 1).await? {
                 if index == LIAR && service == shop_service {
-                    lie_paid += uncollected;
+                    lie_paid += seat.uncollected;
                 }
-                if !uncollected.is_zero() {
-                    mine.collect(service, set, seat).await?;
+                if !seat.uncollected.is_zero() {
+                    mine.collect(service, seat.set, seat.index).await?;
                 }
             }
             let waiting = net.contracts().earned(service, key.address()).await?;
@@ -362,22 +352,6 @@ async fn logs<E: SolEvent>(contracts: &Contracts, at: Address) -> Result<Vec<E>>
     found.iter().map(|log| Ok(E::decode_log(&log.inner)?.data)).collect()
 }
 
-async fn members(net: &NetworkDevnet, service: Address, set: u64) -> Result<Vec<Address>> {
-    Ok(set_of(net, service, set)
-        .await?
-        .members()
-        .iter()
-        .map(|m| m.operator)
-        .collect())
-}
-
-async fn set_of(net: &NetworkDevnet, service: Address, number: u64) -> Result<Set> {
-    let sets = net.contracts().sets(service, net.deployment.from_block).await?;
-    let (_, block, pages) = sets.into_iter().find(|(n, ..)| *n == number).context("no such set")?;
-    let [first, second] = net.contracts().roll(pages).await?;
-    Ok(Set::from_pages(service, number, block, [&first, &second])?)
-}
-
 /// What a stranger does with an answer: the certificate against the set on the chain. How many signed.
 async fn verify_certificate(net: &NetworkDevnet, service: Address, run: &ITasks::RunStarted) -> Result<usize> {
     let bytes: alloy::primitives::Bytes = net
@@ -389,19 +363,15 @@ async fn verify_certificate(net: &NetworkDevnet, service: Address, run: &ITasks:
         })
         .await?;
     let proven = Proven::from_rlp(&bytes)?;
-    let set = set_of(net, service, proven.certificate.ballot.set).await?;
-    proven.verify_quorum(&net.deployment.ballot_domain(), &set, Quorum::DEFAULT)?;
-    ensure!(
-        proven.vote.value == run.value && proven.vote.subject == run.key,
-        "another event"
-    );
+    let checked = check_event(&net.contracts(), proven, service, run.key).await?;
+    ensure!(checked.proven.vote.value == run.value, "another event");
     let data = net.ask(0, "network_value", json!([run.value])).await?;
     let value = Value::from_json(&data.to_string())?;
     ensure!(
         B256::from(value.hash()?) == run.value,
         "the data is not what was certified"
     );
-    Ok(proven.certificate.signers.iter().count())
+    Ok(checked.signers().len())
 }
 
 /// Bond of every operator, over all services.

@@ -55,7 +55,7 @@ async fn p1_an_executor_that_claims_what_it_did_not_do_is_slashed_and_replaced()
             let mut judged = false;
             for number in 0..12 {
                 let text = format!("row {number}");
-                let run = lab.request(0, "write", json!({"text": text}), 1, 8, &named).await?;
+                let run = lab.request(0, "write", json!({"text": text}), 1, 10, &named).await?;
                 let (executor, _) = lab.drawn(0, run, 0).await?;
                 let settled = lab.settled(run, 1).await?;
                 let by = lab.index(settled[0].executor)?;

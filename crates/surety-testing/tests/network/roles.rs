@@ -20,7 +20,7 @@ async fn a_missing_executor_is_replaced_and_only_named_nodes_work() -> Result<()
             let mut runs = Vec::new();
             for number in 0..8 {
                 let inputs = json!({"text": format!("row {number}")});
-                runs.push(lab.request(0, "write", inputs, 1, 8, &named).await?);
+                runs.push(lab.request(0, "write", inputs, 1, 10, &named).await?);
             }
             let mut replaced = 0;
             for (number, run) in runs.iter().enumerate() {

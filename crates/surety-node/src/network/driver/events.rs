@@ -1,6 +1,6 @@
 //! Events: from a connector's emission to a certificate, and to the flows that wait for it.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use alloy::primitives::{Address, B256, keccak256};
 use surety_connector::{
@@ -49,10 +49,9 @@ impl Driver {
             };
             return refuse(reply, code, message);
         }
-        let known = service.pending.get(&key).map(|o| o.value);
-        let certifying = service.certified_keys.contains_key(&key);
-        let known = match known {
-            Some(value) => Some(value),
+        let certifying = service.certified_keys.contains(&key);
+        let known = match service.pending.get(&key) {
+            Some(observation) => Some(observation.value),
             None => match self.store.certified(emission.service, VoteKind::Event, key) {
                 Ok(found) => found
                     .and_then(|bytes| Proven::from_rlp(&bytes).ok())
@@ -117,7 +116,7 @@ impl Driver {
         };
         let known = service.pending.contains_key(&observation.key)
             || service.arriving.contains_key(&observation.key)
-            || service.certified_keys.contains_key(&observation.key);
+            || service.certified_keys.contains(&observation.key);
         if !known {
             service.arriving.insert(observation.key, observation.value);
             self.emissions.push(Emitted {
@@ -181,7 +180,7 @@ impl Driver {
             return;
         }
         // The certificate was faster than this node's own connector: the data is kept, nothing is left to do.
-        if found.certified_keys.contains_key(&key) {
+        if found.certified_keys.contains(&key) {
             let store = self.store.clone();
             self.write(move || {
                 if let Err(error) = store.keep_observed(&[key]).and_then(|()| store.forget_observed(&[key])) {
@@ -258,9 +257,10 @@ impl Driver {
         if let Err(error) = self.store.forget_observed(&old) {
             tracing::warn!(%error, "old observations stay");
         }
+        let waiting: HashSet<B256> = fresh.iter().map(|observation| observation.key).collect();
         let votes = votes
             .into_iter()
-            .filter(|vote| vote.kind == VoteKind::Event && fresh.iter().any(|o| o.key == vote.subject))
+            .filter(|vote| vote.kind == VoteKind::Event && waiting.contains(&vote.subject))
             .map(|vote| Sighting {
                 key: vote.subject,
                 value: vote.value,
@@ -356,7 +356,7 @@ impl Driver {
                     proof,
                 };
                 found.certified = found.certified.saturating_add(1);
-                if found.certified_keys.insert(vote.subject, vote.value).is_none() {
+                if found.certified_keys.insert(vote.subject) {
                     found.certified_order.push_back(vote.subject);
                 }
                 if found.certified_order.len() > KNOWN

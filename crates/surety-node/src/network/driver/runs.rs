@@ -32,7 +32,6 @@ pub(crate) struct Progress {
     fed: Vec<u8>,
     /// steps that are due, with the hash of their inputs
     due: Vec<(u8, B256)>,
-    ended: bool,
 }
 
 impl Driver {
@@ -92,9 +91,8 @@ impl Driver {
             self.runs.remove(&id);
             return;
         };
-        for step in run.settled.keys() {
-            self.settled(id, *step, run.settled.get(step).map(|(result, _)| *result))
-                .await;
+        for (step, (result, _)) in &run.settled {
+            self.settled(id, *step, *result).await;
         }
         if run.closed {
             self.runs.remove(&id);
@@ -130,7 +128,6 @@ impl Driver {
             started: false,
             fed: Vec::new(),
             due: Vec::new(),
-            ended: false,
         });
         if new {
             let words = serde_json::json!({"run": id, "event": run.key, "block": run.block});
@@ -173,12 +170,7 @@ impl Driver {
                 Effect::Contradicts { step } => {
                     tracing::error!(run = %id, step, "a step was settled with two results");
                 }
-                Effect::Ended => {
-                    self.log_flow(run.flow, "ended", &serde_json::json!({"run": id}));
-                    if let Some(progress) = self.runs.get_mut(&id) {
-                        progress.ended = true;
-                    }
-                }
+                Effect::Ended => self.log_flow(run.flow, "ended", &serde_json::json!({"run": id})),
             }
         }
         let due = self.runs.get(&id).map(|p| p.due.clone()).unwrap_or_default();
@@ -245,7 +237,7 @@ impl Driver {
     }
 
     /// A step was paid for.
-    async fn settled(&mut self, run: B256, step: u8, result: Option<B256>) {
+    async fn settled(&mut self, run: B256, step: u8, result: B256) {
         let task = task_id(run, step);
         let Some(found) = self.tasks.get_mut(&task) else { return };
         if std::mem::replace(&mut found.paid, true) {
@@ -254,9 +246,8 @@ impl Driver {
         let (service, name) = (found.service, found.name.clone());
         self.take_back(task);
         self.log_task(task, "settled", &serde_json::json!({"result": result}));
-        self.feed_task(task, surety_protocol::network::task::Input::Settled { result })
-            .await;
-        let Some(result) = result else { return };
+        let paid = surety_protocol::network::task::Input::Settled { result: Some(result) };
+        self.feed_task(task, paid).await;
         let waits = self.flows.values().any(|flow| {
             matches!(flow.start(), Some(Start::Result { service: s, task: t, .. }) if *s == service && *t == name)
         });
