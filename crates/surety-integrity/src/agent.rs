@@ -1,0 +1,1 @@
+//! What answers at the host's end of a channel.

@@ -1,0 +1,1 @@
+//! How a monitor reaches a host.

@@ -1,0 +1,1 @@
+//! The plan's container, made of exactly the bytes that were checked.

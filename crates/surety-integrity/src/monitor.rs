@@ -1,0 +1,1 @@
+//! Measuring again and again.
