@@ -1,7 +1,7 @@
-//! `service.toml`: what a service is. It has programs, or events and tasks for the network, or both.
+//! `service.toml`: what a service is. It has programs, events and tasks for the network, a container, or several of them.
 //!
 //! Everything that is wrong with it is told at once, each with line, column and path: the programs' part is read here,
-//! the network's by [`surety_protocol::manifest`].
+//! the others by [`surety_protocol::manifest`].
 
 mod reader;
 
@@ -12,7 +12,7 @@ use alloy::{
     primitives::{Address, B256, Bytes, U256, keccak256},
 };
 use surety_machine::Program;
-use surety_protocol::manifest::{Network, Problems};
+use surety_protocol::manifest::{Network, Problems, container::Container};
 
 use crate::{
     abi,
@@ -44,6 +44,8 @@ pub struct Manifest {
     pub programs: Vec<ProgramEntry>,
     /// its events and tasks
     pub network: Network,
+    /// what its hosts run
+    pub container: Option<Container>,
 }
 
 /// How programs are built.

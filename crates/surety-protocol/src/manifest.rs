@@ -1,10 +1,11 @@
-//! The network part of a service's manifest, `service.toml`: its events and tasks with typed values, how they are
-//! verified, what they cost, and what its containers need.
+//! A service's manifest, `service.toml`. Its network part: events and tasks with typed values, how they are verified,
+//! what they cost, and what its containers need. Its [`container`] part: what a host runs and monitors measure.
 //!
 //! [`Network::parse`] reads it and reports everything that is wrong at once, each with line, column and path;
 //! [`Network::check_event`], [`Network::check_inputs`] and [`Network::check_outputs`] hold values to it.
 
 mod check;
+pub mod container;
 mod parse;
 
 use alloc::{collections::BTreeMap, string::String, vec::Vec};
@@ -215,8 +216,16 @@ impl Network {
     /// own keys in [`Network::parse`].
     pub const KEYS: &[&str] = &["name", "quorum", "events", "tasks", "configuration", "dependencies"];
 
-    /// Top-level keys of the program part, for whoever reads the network part of a whole `service.toml`.
-    pub const PROGRAM_KEYS: &[&str] = &["min_bond", "max_budget", "verdict", "build", "contract", "program"];
+    /// Top-level keys of the program part and of [`container::Container`], for whoever reads the network part of a whole `service.toml`.
+    pub const PROGRAM_KEYS: &[&str] = &[
+        "min_bond",
+        "max_budget",
+        "verdict",
+        "build",
+        "contract",
+        "program",
+        "container",
+    ];
 
     /// Reads a manifest. Top-level keys in `others` are somebody else's and not looked at; any other unknown key is a
     /// problem. A manifest without events and tasks is a valid one.

@@ -235,11 +235,23 @@ fn validate(args: &Validate, ui: Ui) -> Result<(), Failure> {
             price(&task.price)
         ));
     }
+    let specification = match &found.container {
+        Some(container) => {
+            let hash = container
+                .specification_hash()
+                .map_err(|e| Failure::new(format!("the container's specification: {e}"), "shorten it"))?;
+            lines.push(format!("container   {}  {}", container.image, container.platform));
+            lines.push(format!("            specification {hash}"));
+            Some(json!({"image": container.image.to_string(), "specification_hash": hash,
+                "specification": container.to_value()}))
+        }
+        None => None,
+    };
     ui.result(
         &lines.join("\n"),
         &json!({"valid": true, "file": path, "name": found.name, "hash": hash, "min_bond": found.min_bond.to_string(),
             "max_budget": found.max_budget, "quorum": network.quorum, "problems": [],
-            "programs": found.programs.iter().map(|p| json!({"elf": p.elf, "methods": p.methods})).collect::<Vec<_>>(),
+            "container": specification, "programs": found.programs.iter().map(|p| json!({"elf": p.elf, "methods": p.methods})).collect::<Vec<_>>(),
             "events": network.events.iter().map(|(name, e)| json!({"name": name, "data": e.data.keys().collect::<Vec<_>>(),
                 "id": e.id.iter().map(ToString::to_string).collect::<Vec<_>>(), "window": e.window})).collect::<Vec<_>>(),
             "tasks": network.tasks.iter().map(|(name, t)| json!({"name": name,

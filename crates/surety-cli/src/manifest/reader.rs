@@ -1,9 +1,9 @@
-//! Reading the programs' part of `service.toml`, and both parts together.
+//! Reading the programs' part of `service.toml`, and all parts together.
 
 use std::{borrow::Cow, ops::Range};
 
 use alloy::primitives::{Address, U256};
-use surety_protocol::manifest::{Network, Problem, Problems};
+use surety_protocol::manifest::{Network, Problem, Problems, container::Container};
 use toml::{
     Spanned,
     de::{DeTable, DeValue},
@@ -26,7 +26,7 @@ struct Reader<'t> {
     problems: Vec<Problem>,
 }
 
-/// Both parts, or all that is wrong with either, in the order of the text.
+/// All parts, or all that is wrong with any, in the order of the text.
 pub(super) fn manifest(text: &str) -> Result<Manifest, Problems> {
     let network = Network::parse(text, Network::PROGRAM_KEYS);
     let (document, errors) = DeTable::parse_recoverable(text);
@@ -34,6 +34,7 @@ pub(super) fn manifest(text: &str) -> Result<Manifest, Problems> {
         // Told by the network's reader; what follows a syntax error would be told as missing.
         return Err(network.err().unwrap_or(Problems(Vec::new())));
     }
+    let container = Container::parse(text);
     let mut reader = Reader {
         text,
         problems: Vec::new(),
@@ -41,8 +42,9 @@ pub(super) fn manifest(text: &str) -> Result<Manifest, Problems> {
     let top = document.get_ref();
     let programs = reader.programs(top);
     let uses_network = ["events", "tasks"].iter().any(|key| top.contains_key(*key));
-    if !top.contains_key("program") && !uses_network {
-        let message = "found no [[program]], no [events.*] and no [tasks.*], expected one of them at least";
+    if !top.contains_key("program") && !uses_network && !top.contains_key("container") {
+        let message =
+            "found no [[program]], no [events.*], no [tasks.*] and no [container], expected one of them at least";
         reader.say(&(0..0), "", message.to_owned());
     }
     let min_bond = reader.min_bond(top.get("min_bond"), top.contains_key("program"));
@@ -58,6 +60,10 @@ pub(super) fn manifest(text: &str) -> Result<Manifest, Problems> {
             None
         }
     };
+    let container = container.unwrap_or_else(|others| {
+        problems.extend(others.0);
+        None
+    });
     match network {
         Some(network) if problems.is_empty() => Ok(Manifest {
             name: network.name.clone(),
@@ -68,6 +74,7 @@ pub(super) fn manifest(text: &str) -> Result<Manifest, Problems> {
             contract,
             programs,
             network,
+            container,
         }),
         _ => {
             problems.sort_by_key(|problem| (problem.line, problem.column));

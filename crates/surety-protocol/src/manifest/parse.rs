@@ -30,22 +30,27 @@ const MAX_LIST: usize = 256;
 const MAX_PROBLEMS: usize = 100;
 
 /// A value of the text with its place.
-type At<'a, 'i> = &'a Spanned<DeValue<'i>>;
+pub(super) type At<'a, 'i> = &'a Spanned<DeValue<'i>>;
 
 /// What is read so far, and what was wrong.
-struct Reader<'t> {
+pub(super) struct Reader<'t> {
     text: &'t str,
     problems: Vec<(usize, Problem)>,
 }
 
 /// A table being read: which keys were asked for tells which ones are unknown.
-struct Table<'a, 'i> {
-    path: String,
-    span: Range<usize>,
-    entries: &'a DeTable<'i>,
+pub(super) struct Table<'a, 'i> {
+    pub(super) path: String,
+    pub(super) span: Range<usize>,
+    pub(super) entries: &'a DeTable<'i>,
 }
 
 pub(super) fn network(text: &str, others: &[&str]) -> Result<Network, Problems> {
+    read(text, |reader, top| reader.network(top, others))
+}
+
+/// Reads a manifest's text with `part`, or says why it is no TOML.
+pub(super) fn read<T>(text: &str, part: impl FnOnce(&mut Reader<'_>, &Table<'_, '_>) -> T) -> Result<T, Problems> {
     let mut reader = Reader {
         text,
         problems: Vec::new(),
@@ -75,12 +80,12 @@ pub(super) fn network(text: &str, others: &[&str]) -> Result<Network, Problems> 
         span: 0..0,
         entries: document.get_ref(),
     };
-    let network = reader.network(&table, others);
-    reader.end(Some(network))
+    let found = part(&mut reader, &table);
+    reader.end(Some(found))
 }
 
 impl Reader<'_> {
-    fn say(&mut self, span: &Range<usize>, path: &str, message: String) {
+    pub(super) fn say(&mut self, span: &Range<usize>, path: &str, message: String) {
         let start = span.start.min(self.text.len());
         let before = self.text.get(..start).unwrap_or_default();
         let line_start = before.rfind('\n').map_or(0, |at| at.saturating_add(1));
@@ -98,9 +103,9 @@ impl Reader<'_> {
         self.problems.push((start, problem));
     }
 
-    fn end(mut self, network: Option<Network>) -> Result<Network, Problems> {
-        match network {
-            Some(network) if self.problems.is_empty() => Ok(network),
+    fn end<T>(mut self, found: Option<T>) -> Result<T, Problems> {
+        match found {
+            Some(found) if self.problems.is_empty() => Ok(found),
             _ => {
                 self.problems.sort_by_key(|(at, _)| *at);
                 self.problems.truncate(MAX_PROBLEMS);
@@ -561,7 +566,7 @@ impl Reader<'_> {
 
     // Pieces.
 
-    fn table<'a, 'i>(&mut self, found: At<'a, 'i>, path: &str) -> Option<Table<'a, 'i>> {
+    pub(super) fn table<'a, 'i>(&mut self, found: At<'a, 'i>, path: &str) -> Option<Table<'a, 'i>> {
         match found.get_ref() {
             DeValue::Table(entries) => Some(Table {
                 path: path.to_owned(),
@@ -575,7 +580,7 @@ impl Reader<'_> {
         }
     }
 
-    fn keys(&mut self, table: &Table<'_, '_>, known: &[&str]) {
+    pub(super) fn keys(&mut self, table: &Table<'_, '_>, known: &[&str]) {
         for name in table.entries.keys() {
             if !known.contains(&name.get_ref().as_ref()) {
                 let path = table.below(name.get_ref());
@@ -588,7 +593,7 @@ impl Reader<'_> {
         }
     }
 
-    fn list<T>(
+    pub(super) fn list<T>(
         &mut self,
         table: &Table<'_, '_>,
         key: &str,
@@ -613,7 +618,7 @@ impl Reader<'_> {
         list.iter().enumerate().filter_map(read).collect()
     }
 
-    fn text(&mut self, found: At<'_, '_>, path: &str, expected: &str) -> Option<String> {
+    pub(super) fn text(&mut self, found: At<'_, '_>, path: &str, expected: &str) -> Option<String> {
         match found.get_ref() {
             DeValue::String(text) if text.len() <= MAX_TEXT && !text.contains('\0') => Some(text.to_string()),
             DeValue::String(text) => {
@@ -661,7 +666,7 @@ impl Reader<'_> {
         }
     }
 
-    fn flag(&mut self, table: &Table<'_, '_>, key: &str) -> bool {
+    pub(super) fn flag(&mut self, table: &Table<'_, '_>, key: &str) -> bool {
         match table.get(key).map(|found| (found, found.get_ref())) {
             None => false,
             Some((_, DeValue::Boolean(flag))) => *flag,
@@ -676,7 +681,7 @@ impl Reader<'_> {
         }
     }
 
-    fn integer(&mut self, found: At<'_, '_>, path: &str, least: u64, most: u64) -> Option<u64> {
+    pub(super) fn integer(&mut self, found: At<'_, '_>, path: &str, least: u64, most: u64) -> Option<u64> {
         let number = match found.get_ref() {
             DeValue::Integer(number) => u64::from_str_radix(number.as_str(), number.radix()).ok(),
             _ => None,
@@ -694,11 +699,11 @@ impl Reader<'_> {
 }
 
 impl<'a, 'i> Table<'a, 'i> {
-    fn get(&self, key: &str) -> Option<At<'a, 'i>> {
+    pub(super) fn get(&self, key: &str) -> Option<At<'a, 'i>> {
         self.entries.get(key)
     }
 
-    fn below(&self, key: &str) -> String {
+    pub(super) fn below(&self, key: &str) -> String {
         if self.path.is_empty() {
             key.to_owned()
         } else {
@@ -743,7 +748,7 @@ fn always_there(data: &Fields, path: &Path) -> Result<(), String> {
 }
 
 /// What stands there, for a message.
-fn what(found: At<'_, '_>) -> String {
+pub(super) fn what(found: At<'_, '_>) -> String {
     match found.get_ref() {
         DeValue::String(text) => format!("\"{}\"", short(text)),
         DeValue::Integer(number) => number.to_string(),
@@ -756,7 +761,7 @@ fn what(found: At<'_, '_>) -> String {
 }
 
 /// A text's beginning, for a message.
-fn short(text: &str) -> String {
+pub(super) fn short(text: &str) -> String {
     const SHOWN: usize = 60;
     let mut shown: String = text.chars().take(SHOWN).flat_map(char::escape_debug).collect();
     if text.chars().nth(SHOWN).is_some() {
@@ -766,12 +771,12 @@ fn short(text: &str) -> String {
 }
 
 /// Wei of a decimal number of tokens.
-fn tokens(text: &str) -> Option<u128> {
+pub(super) fn tokens(text: &str) -> Option<u128> {
     decimal(text, 18)
 }
 
 /// A decimal number times 10^`places`, if it has at most that many decimals.
-fn decimal(text: &str, places: usize) -> Option<u128> {
+pub(super) fn decimal(text: &str, places: usize) -> Option<u128> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
     let digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
     if !digits(whole) || !digits(fraction) || fraction.len() > places {
