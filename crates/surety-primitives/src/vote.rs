@@ -33,6 +33,8 @@ pub enum VoteKind {
     Validation = 3,
     /// What was measured (containers).
     Measurement = 4,
+    /// What was found other than it should be: subject keccak256(abi.encode(subject of the measurement, evidence hash)).
+    Finding = 5,
 }
 
 /// Value of a [`VoteKind::Validation`] vote for a right result.
@@ -45,7 +47,7 @@ pub const INVALID: B256 = B256::with_last_byte(2);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum VoteError {
     /// No kind has this number.
-    #[error("vote kind is {found}, expected 1 to 4")]
+    #[error("vote kind is {found}, expected 1 to 5")]
     Kind {
         /// The number found.
         found: u8,
@@ -81,6 +83,7 @@ impl TryFrom<u8> for VoteKind {
             2 => Ok(Self::Result),
             3 => Ok(Self::Validation),
             4 => Ok(Self::Measurement),
+            5 => Ok(Self::Finding),
             found => Err(VoteError::Kind { found }),
         }
     }

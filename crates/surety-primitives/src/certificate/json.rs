@@ -110,6 +110,7 @@ enum KindJson {
     Result,
     Validation,
     Measurement,
+    Finding,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -128,6 +129,7 @@ impl Serialize for Vote {
                 VoteKind::Result => KindJson::Result,
                 VoteKind::Validation => KindJson::Validation,
                 VoteKind::Measurement => KindJson::Measurement,
+                VoteKind::Finding => KindJson::Finding,
             },
             subject: Word(self.subject),
             value: Word(self.value),
@@ -145,6 +147,7 @@ impl<'de> Deserialize<'de> for Vote {
                 KindJson::Result => VoteKind::Result,
                 KindJson::Validation => VoteKind::Validation,
                 KindJson::Measurement => VoteKind::Measurement,
+                KindJson::Finding => VoteKind::Finding,
             },
             subject: json.subject.0,
             value: json.value.0,
