@@ -1,5 +1,5 @@
-//! The network of services (`docs/spec/network.md`, sections 7 to 9): event consensus, task consensus and flows, as
-//! machines that a driver feeds.
+//! The network of services (`docs/spec/network.md`, sections 7 to 9): event consensus, task consensus and flows, and
+//! consensus about containers (`docs/spec/integrity.md`, section 6), as machines that a driver feeds.
 //!
 //! The driver owns the clock, the wires, the disk and the keys:
 //!
@@ -17,6 +17,7 @@ pub mod crypto_bls;
 pub mod event;
 pub mod evidence;
 pub mod flow;
+pub mod measure;
 pub mod message;
 pub mod roster;
 pub mod scheme;
@@ -25,6 +26,7 @@ pub mod task;
 pub use event::EventConsensus;
 pub use evidence::{Evidence, Fault, Proven, Seal};
 pub use flow::Flow;
+pub use measure::MeasurementConsensus;
 pub use message::{Body, Message, MessageError};
 pub use roster::Roster;
 pub use scheme::{Done, Scheme, SignatureBytes, Work};

@@ -424,12 +424,15 @@ impl EventConsensus {
             Body::Propose(votes) => self.receive_proposal(member, votes),
             Body::Ballot { root, signature } => self.receive_ballot(member, root, signature),
             Body::Dissent { votes, signature } => self.receive_dissent(member, votes, signature),
-            // Of a certificate, see above; of tasks, another machine's.
+            // Of a certificate, see above; of tasks and containers, other machines'.
             Body::Certified { .. }
             | Body::Result { .. }
             | Body::Validation { .. }
             | Body::Objection { .. }
-            | Body::Decided { .. } => {}
+            | Body::Decided { .. }
+            | Body::MeasurementHint { .. }
+            | Body::MeasurementBallot { .. }
+            | Body::MeasurementCertificate { .. } => {}
         }
     }
 
@@ -546,21 +549,21 @@ fn repeats(sightings: &[Sighting]) -> bool {
 
 /// So many at once, and so many in a second, of one peer.
 #[derive(Clone, Copy, Debug)]
-struct Allowance {
+pub(super) struct Allowance {
     /// Thousandths.
     left: u64,
     at: u64,
 }
 
 impl Allowance {
-    fn new(burst: u64, now: u64) -> Self {
+    pub(super) fn new(burst: u64, now: u64) -> Self {
         Self {
             left: burst.saturating_mul(1_000),
             at: now,
         }
     }
 
-    fn take(&mut self, burst: u64, per_second: u64, now: u64) -> bool {
+    pub(super) fn take(&mut self, burst: u64, per_second: u64, now: u64) -> bool {
         let passed = now.saturating_sub(self.at);
         self.at = now;
         let refilled = self.left.saturating_add(passed.saturating_mul(per_second));

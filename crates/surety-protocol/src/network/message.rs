@@ -1,9 +1,12 @@
 //! What nodes tell each other, and its bytes: a version, the service, the set, a kind, and fields of fixed width, big
 //! endian. Lists are preceded by their length (uint16). One encoding for each message; anything else is an error.
 
-use super::scheme::SignatureBytes;
+use super::{
+    measure::{Claim, Finding, MAX_FINDING_BYTES, MAX_FINDINGS, Statement},
+    scheme::SignatureBytes,
+};
 use alloc::vec::Vec;
-use alloy_primitives::{Address, B256, FixedBytes};
+use alloy_primitives::{Address, B256, FixedBytes, U256};
 use surety_primitives::{
     set::{MAX_MEMBERS, Signers},
     vote::{MAX_VOTES, TaskResult, Vote, VoteKind},
@@ -129,6 +132,39 @@ pub enum Body {
         /// The sum.
         signature: SignatureBytes,
     },
+    /// From a monitor to all: what it measured. Unsigned; it binds nobody.
+    MeasurementHint {
+        /// Number of the deployment.
+        deployment: U256,
+        /// About which epoch; 0 is the baseline.
+        epoch: u64,
+        /// What it tells.
+        claim: Claim,
+    },
+    /// From a monitor to all: its signature about an epoch.
+    MeasurementBallot {
+        /// Number of the deployment.
+        deployment: U256,
+        /// About which epoch; 0 is the baseline.
+        epoch: u64,
+        /// What it says.
+        statement: Statement,
+        /// Under the root of its votes.
+        signature: SignatureBytes,
+    },
+    /// From anybody to all: what a quorum says about an epoch.
+    MeasurementCertificate {
+        /// Number of the deployment.
+        deployment: U256,
+        /// About which epoch; 0 is the baseline.
+        epoch: u64,
+        /// What it says.
+        statement: Statement,
+        /// Whose.
+        signers: Signers,
+        /// The sum.
+        signature: SignatureBytes,
+    },
 }
 
 /// Why bytes are no message.
@@ -161,7 +197,7 @@ pub enum MessageError {
         found: u8,
     },
     /// No kind has this number.
-    #[error("message kind is {found}, expected 1 to 9")]
+    #[error("message kind is {found}, expected 1 to 12")]
     Kind {
         /// The number found.
         found: u8,
@@ -179,6 +215,24 @@ pub enum MessageError {
     Member {
         /// The index found.
         found: u8,
+    },
+    /// No statement has this number.
+    #[error("statement is {found}, expected 0 to 3")]
+    Statement {
+        /// The number found.
+        found: u8,
+    },
+    /// A baseline is said of epoch 0, and a verdict of another one.
+    #[error("statement about epoch {epoch} does not fit it")]
+    Epoch {
+        /// The epoch.
+        epoch: u64,
+    },
+    /// Not the canonical encoding of one.
+    #[error("finding of {found} bytes is none")]
+    Finding {
+        /// How long it is.
+        found: usize,
     },
     /// Neither 0 nor 1.
     #[error("flag is {found}, expected 0 or 1")]
@@ -200,6 +254,9 @@ impl Body {
             Self::Validation { .. } => 7,
             Self::Decided { .. } => 8,
             Self::Objection { .. } => 9,
+            Self::MeasurementHint { .. } => 10,
+            Self::MeasurementBallot { .. } => 11,
+            Self::MeasurementCertificate { .. } => 12,
         }
     }
 
@@ -210,6 +267,16 @@ impl Body {
             | Self::Validation { result, .. }
             | Self::Objection { result, .. }
             | Self::Decided { result, .. } => Some(result.task),
+            _ => None,
+        }
+    }
+
+    /// The deployment it is about, if it is about one.
+    pub fn deployment(&self) -> Option<U256> {
+        match self {
+            Self::MeasurementHint { deployment, .. }
+            | Self::MeasurementBallot { deployment, .. }
+            | Self::MeasurementCertificate { deployment, .. } => Some(*deployment),
             _ => None,
         }
     }
@@ -280,6 +347,36 @@ impl Message {
                 out.extend_from_slice(&signers.bits().to_be_bytes());
                 out.extend_from_slice(signature.as_slice());
             }
+            Body::MeasurementHint {
+                deployment,
+                epoch,
+                claim,
+            } => {
+                put_epoch(&mut out, deployment, *epoch);
+                put_claim(&mut out, claim);
+            }
+            Body::MeasurementBallot {
+                deployment,
+                epoch,
+                statement,
+                signature,
+            } => {
+                put_epoch(&mut out, deployment, *epoch);
+                put_statement(&mut out, statement);
+                out.extend_from_slice(signature.as_slice());
+            }
+            Body::MeasurementCertificate {
+                deployment,
+                epoch,
+                statement,
+                signers,
+                signature,
+            } => {
+                put_epoch(&mut out, deployment, *epoch);
+                put_statement(&mut out, statement);
+                out.extend_from_slice(&signers.bits().to_be_bytes());
+                out.extend_from_slice(signature.as_slice());
+            }
         }
         out
     }
@@ -337,6 +434,33 @@ impl Message {
                 member: input.member()?,
                 signature: input.signature()?,
             },
+            10 => {
+                let (deployment, epoch) = input.epoch()?;
+                Body::MeasurementHint {
+                    deployment,
+                    epoch,
+                    claim: input.claim(epoch)?,
+                }
+            }
+            11 => {
+                let (deployment, epoch) = input.epoch()?;
+                Body::MeasurementBallot {
+                    deployment,
+                    epoch,
+                    statement: input.statement(epoch)?,
+                    signature: input.signature()?,
+                }
+            }
+            12 => {
+                let (deployment, epoch) = input.epoch()?;
+                Body::MeasurementCertificate {
+                    deployment,
+                    epoch,
+                    statement: input.statement(epoch)?,
+                    signers: input.signers()?,
+                    signature: input.signature()?,
+                }
+            }
             found => return Err(MessageError::Kind { found }),
         };
         match input.rest.len() {
@@ -363,6 +487,51 @@ fn put_result(out: &mut Vec<u8>, result: &TaskResult) {
     out.extend_from_slice(result.output.as_slice());
     out.extend_from_slice(&result.seconds.to_be_bytes());
     out.extend_from_slice(&result.bytes.to_be_bytes());
+}
+
+const BASELINE: u8 = 0;
+const INTACT: u8 = 1;
+const DRIFTED: u8 = 2;
+const UNREACHABLE: u8 = 3;
+
+fn put_epoch(out: &mut Vec<u8>, deployment: &U256, epoch: u64) {
+    out.extend_from_slice(&deployment.to_be_bytes::<32>());
+    out.extend_from_slice(&epoch.to_be_bytes());
+}
+
+fn put_statement(out: &mut Vec<u8>, statement: &Statement) {
+    match statement {
+        Statement::Baseline(root) => {
+            out.push(BASELINE);
+            out.extend_from_slice(root.as_slice());
+        }
+        Statement::Intact => out.push(INTACT),
+        Statement::Drifted(evidence) => {
+            out.push(DRIFTED);
+            out.extend_from_slice(evidence.as_slice());
+        }
+        Statement::Unreachable => out.push(UNREACHABLE),
+    }
+}
+
+fn put_claim(out: &mut Vec<u8>, claim: &Claim) {
+    match claim {
+        Claim::Baseline(root) => {
+            out.push(BASELINE);
+            out.extend_from_slice(root.as_slice());
+        }
+        Claim::Intact => out.push(INTACT),
+        Claim::Drifted(findings) => {
+            let findings = findings.get(..MAX_FINDINGS).unwrap_or(findings);
+            out.push(DRIFTED);
+            out.extend_from_slice(&(findings.len() as u16).to_be_bytes());
+            for finding in findings {
+                out.extend_from_slice(&(finding.bytes().len() as u16).to_be_bytes());
+                out.extend_from_slice(finding.bytes());
+            }
+        }
+        Claim::Unreachable => out.push(UNREACHABLE),
+    }
 }
 
 struct Reader<'a> {
@@ -401,6 +570,61 @@ impl Reader<'_> {
 
     fn signature(&mut self) -> Result<SignatureBytes, MessageError> {
         self.take().map(FixedBytes)
+    }
+
+    fn epoch(&mut self) -> Result<(U256, u64), MessageError> {
+        let deployment = U256::from_be_bytes(self.take::<32>()?);
+        Ok((deployment, u64::from_be_bytes(self.take()?)))
+    }
+
+    fn statement(&mut self, epoch: u64) -> Result<Statement, MessageError> {
+        let statement = match self.byte()? {
+            BASELINE => Statement::Baseline(self.take()?.into()),
+            INTACT => Statement::Intact,
+            DRIFTED => Statement::Drifted(self.take()?.into()),
+            UNREACHABLE => Statement::Unreachable,
+            found => return Err(MessageError::Statement { found }),
+        };
+        statement
+            .fits(epoch)
+            .then_some(statement)
+            .ok_or(MessageError::Epoch { epoch })
+    }
+
+    fn claim(&mut self, epoch: u64) -> Result<Claim, MessageError> {
+        let claim = match self.byte()? {
+            BASELINE => Claim::Baseline(self.take()?.into()),
+            INTACT => Claim::Intact,
+            DRIFTED => Claim::Drifted(self.findings()?),
+            UNREACHABLE => Claim::Unreachable,
+            found => return Err(MessageError::Statement { found }),
+        };
+        if claim.fits(epoch) {
+            Ok(claim)
+        } else {
+            Err(MessageError::Epoch { epoch })
+        }
+    }
+
+    fn findings(&mut self) -> Result<Vec<Finding>, MessageError> {
+        let (found, limit) = (usize::from(u16::from_be_bytes(self.take()?)), MAX_FINDINGS);
+        if found == 0 || found > limit {
+            return Err(MessageError::Count { found, limit });
+        }
+        let mut findings = Vec::with_capacity(found);
+        for _ in 0..found {
+            let found = usize::from(u16::from_be_bytes(self.take()?));
+            if found > MAX_FINDING_BYTES {
+                return Err(MessageError::Finding { found });
+            }
+            let (bytes, rest) = self.rest.split_at_checked(found).ok_or(MessageError::Short {
+                found: self.total,
+                expected: found.saturating_sub(self.rest.len()),
+            })?;
+            self.rest = rest;
+            findings.push(Finding::decode(bytes).map_err(|_| MessageError::Finding { found })?);
+        }
+        Ok(findings)
     }
 
     fn signers(&mut self) -> Result<Signers, MessageError> {
