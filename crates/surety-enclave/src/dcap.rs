@@ -38,7 +38,7 @@ pub(crate) fn verify(
     check_not_debug(&parsed.report)?;
     let pck = pck_chain(&parsed, collateral)?;
     check_roots(&pck, collateral, roots)?;
-    let issued = check_dates(&pck, collateral, now)?;
+    let (issued, dates) = check_dates(&pck, collateral, now)?;
     // The policy is ours, applied to the claims; this one lets the claims out.
     let claims = QuoteVerifier::<RustCryptoConfig>::new_with_config(roots.intel().to_vec())
         .allow_service_td(policy.allow_service_td)
@@ -57,8 +57,8 @@ pub(crate) fn verify(
         advisories: claims.tcb.advisory_ids.clone(),
         platform: platform(&claims),
         issued: Some(issued),
-        valid_from: claims.latest_issue_date,
-        valid_until: claims.earliest_expiration_date,
+        valid_from: dates.from.max(claims.latest_issue_date),
+        valid_until: dates.until.min(claims.earliest_expiration_date),
     })
 }
 
@@ -183,27 +183,30 @@ impl Dates {
     }
 }
 
-/// Checks every date, and says when the oldest of the parts that are renewed every month was issued.
-fn check_dates(pck: &[Vec<u8>], collateral: &DcapCollateral, now: u64) -> Result<u64, Error> {
+/// Checks every date. Returns when the oldest of the parts that are renewed every month was issued, and when all are
+/// valid.
+fn check_dates(pck: &[Vec<u8>], collateral: &DcapCollateral, now: u64) -> Result<(u64, Span), Error> {
     let collateral = &collateral.0;
     let tcb = Dates::read("the TCB info", &collateral.tcb_info)?.check("the TCB info", now)?;
     let qe = Dates::read("the quoting enclave's identity", &collateral.qe_identity)?
         .check("the quoting enclave's identity", now)?;
     let pck_crl = crl_span("the revocation list of PCK certificates", &collateral.pck_crl, now)?;
-    crl_span("the revocation list of the root", &collateral.root_ca_crl, now)?;
+    let root_crl = crl_span("the revocation list of the root", &collateral.root_ca_crl, now)?;
+    let mut all = tcb.and(qe).and(pck_crl).and(root_crl);
     for der in pck {
         const WHAT: &str = "a certificate of the platform's (PCK) chain";
-        certificate::span(&certificate::read(WHAT, der)?).check(WHAT, now)?;
+        all = all.and(certificate::span(&certificate::read(WHAT, der)?).check(WHAT, now)?);
     }
     for chain in [&collateral.tcb_info_issuer_chain, &collateral.qe_identity_issuer_chain] {
         const WHAT: &str = "a certificate of the collateral's signer";
         for der in certificate::pem_chain(WHAT, chain.as_bytes(), MAX_CHAIN)? {
-            certificate::span(&certificate::read(WHAT, &der)?).check(WHAT, now)?;
+            all = all.and(certificate::span(&certificate::read(WHAT, &der)?).check(WHAT, now)?);
         }
     }
-    Ok(tcb.from.min(qe.from).min(pck_crl.from))
+    Ok((tcb.from.min(qe.from).min(pck_crl.from), all))
 }
 
+/// At the second of its next update a list has expired already, unlike a certificate at its last.
 fn crl_span(what: &'static str, der: &[u8], now: u64) -> Result<Span, Error> {
     let list = CertificateList::from_der(der)
         .map_err(|e| Error::malformed(what, format!("no DER list ({e})"), "X.509 CRL"))?;
@@ -213,7 +216,7 @@ fn crl_span(what: &'static str, der: &[u8], now: u64) -> Result<Span, Error> {
     };
     Span {
         from: dates.this_update.to_unix_duration().as_secs(),
-        until: next.to_unix_duration().as_secs(),
+        until: next.to_unix_duration().as_secs().saturating_sub(1),
     }
     .check(what, now)
 }
