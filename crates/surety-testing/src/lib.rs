@@ -2,7 +2,9 @@
 //! Nothing depends on this crate, and nothing in the product can lie (`docs/adr/0007`).
 
 pub mod devnet;
+pub mod engine;
 pub mod gas;
+pub mod images;
 pub mod lie;
 pub mod network;
 pub mod scenario;
