@@ -1,10 +1,11 @@
 //! Messages: one encoding for each, and nothing that comes over the wire makes a node fall over.
 
-use alloy_primitives::{Address, B256};
+use alloy_primitives::{Address, B256, U256};
 use proptest::{collection::vec, prelude::*};
 use surety_primitives::{set::Signers, vote::TaskResult};
 use surety_protocol::network::{
     Body, Message, MessageError, SignatureBytes,
+    measure::{Claim, Finding, MAX_FINDING_STRING, MAX_FINDINGS, Statement},
     message::{MAX_BATCH, MAX_DISSENT, MAX_MESSAGE_BYTES, Sighting},
 };
 
@@ -40,8 +41,58 @@ fn result() -> impl Strategy<Value = TaskResult> {
     )
 }
 
+fn finding() -> impl Strategy<Value = Finding> {
+    let text = || "[ -~]{0,40}";
+    (text(), text(), text(), text())
+        .prop_map(|(kind, subject, expected, found)| Finding::new(&kind, &subject, &expected, &found).unwrap())
+}
+
+fn statement() -> impl Strategy<Value = (u64, Statement)> {
+    prop_oneof![
+        word().prop_map(|root| (0, Statement::Baseline(root))),
+        (1..=u64::MAX).prop_map(|epoch| (epoch, Statement::Intact)),
+        (1..=u64::MAX, word()).prop_map(|(epoch, evidence)| (epoch, Statement::Drifted(evidence))),
+        (1..=u64::MAX).prop_map(|epoch| (epoch, Statement::Unreachable)),
+    ]
+}
+
+fn claim() -> impl Strategy<Value = (u64, Claim)> {
+    prop_oneof![
+        word().prop_map(|root| (0, Claim::Baseline(root))),
+        (1..=u64::MAX).prop_map(|epoch| (epoch, Claim::Intact)),
+        (1..=u64::MAX, vec(finding(), 1..=MAX_FINDINGS)).prop_map(|(epoch, found)| (epoch, Claim::Drifted(found))),
+        (1..=u64::MAX).prop_map(|epoch| (epoch, Claim::Unreachable)),
+    ]
+}
+
+fn deployment() -> impl Strategy<Value = U256> {
+    word().prop_map(|word| U256::from_be_bytes(word.0))
+}
+
 fn body() -> impl Strategy<Value = Body> {
     prop_oneof![
+        (deployment(), claim()).prop_map(|(deployment, (epoch, claim))| Body::MeasurementHint {
+            deployment,
+            epoch,
+            claim
+        }),
+        (deployment(), statement(), signature()).prop_map(|(deployment, (epoch, statement), signature)| {
+            Body::MeasurementBallot {
+                deployment,
+                epoch,
+                statement,
+                signature,
+            }
+        }),
+        (deployment(), statement(), signers(), signature()).prop_map(
+            |(deployment, (epoch, statement), signers, signature)| Body::MeasurementCertificate {
+                deployment,
+                epoch,
+                statement,
+                signers,
+                signature,
+            }
+        ),
         sightings(40).prop_map(Body::Hints),
         sightings(40).prop_map(Body::Propose),
         (word(), signature()).prop_map(|(root, signature)| Body::Ballot { root, signature }),
@@ -146,4 +197,32 @@ fn the_longest_message_is_a_full_certificate() {
     assert_eq!(bytes.len(), MAX_MESSAGE_BYTES);
     let found = bytes.len() + 1;
     assert_eq!(Message::decode(&vec![1; found]), Err(MessageError::TooLong { found }));
+}
+
+#[test]
+fn a_finding_is_an_object_of_four_short_strings() {
+    use surety_primitives::value::Value;
+    let long = "x".repeat(MAX_FINDING_STRING);
+    let finding = Finding::new("file", &long, &long, &long).unwrap();
+    assert_eq!(Finding::decode(finding.bytes()), Ok(finding.clone()));
+    assert_eq!(finding.field("kind").as_deref(), Some("file"));
+    assert!(Finding::new("file", &format!("{long}x"), "", "").is_err());
+    let fields = [("expected", ""), ("found", ""), ("kind", "file")];
+    assert!(Finding::from_value(&Value::object(fields)).is_err(), "one is missing");
+    let fields = [("expected", ""), ("found", ""), ("kind", "file"), ("where", "")];
+    assert!(Finding::from_value(&Value::object(fields)).is_err(), "another one");
+    assert!(Finding::from_value(&Value::list(["a"])).is_err());
+    // A baseline of an epoch, and a verdict of none.
+    let (deployment, signature) = (U256::from(1), SignatureBytes::ZERO);
+    for (epoch, statement) in [(0, Statement::Intact), (1, Statement::Baseline(B256::ZERO))] {
+        let (service, set) = (Address::ZERO, 1);
+        let body = Body::MeasurementBallot {
+            deployment,
+            epoch,
+            statement,
+            signature,
+        };
+        let found = Message::decode(&Message { service, set, body }.encode());
+        assert_eq!(found, Err(MessageError::Epoch { epoch }));
+    }
 }

@@ -4,6 +4,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each test uses a part")]
 
 pub mod events;
+pub mod measure;
 pub mod tasks;
 
 use alloy_primitives::{Address, B256, keccak256};

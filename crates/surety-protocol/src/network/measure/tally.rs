@@ -54,7 +54,9 @@ impl Tally {
     }
 
     pub(super) fn certificate(&self, epoch: u64) -> Option<(&Seal, Statement)> {
-        self.certificates.get(&epoch).map(|(seal, statement)| (seal, *statement))
+        self.certificates
+            .get(&epoch)
+            .map(|(seal, statement)| (seal, *statement))
     }
 
     /// Keeps a hint; false if it contradicts an earlier one.
@@ -244,11 +246,10 @@ impl MeasurementConsensus {
             return;
         }
         let root = statement.root(self.config.subject(epoch));
-        let others = self
-            .tally
-            .counts
-            .iter()
-            .filter(|((of, held), count)| *of == epoch && *held != statement && count.ballots.contains_key(&member));
+        let others =
+            self.tally.counts.iter().filter(|((of, held), count)| {
+                *of == epoch && *held != statement && count.ballots.contains_key(&member)
+            });
         if others.count() >= MAX_BALLOTS {
             return self.accuse_member(member, Misbehaviour::Flood);
         }
