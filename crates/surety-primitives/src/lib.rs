@@ -23,6 +23,7 @@ mod ids;
 mod json;
 #[cfg(feature = "bls")]
 pub mod keys;
+pub mod measurement;
 mod outcome;
 mod output;
 mod registration;
