@@ -67,8 +67,8 @@ pub fn verify_binding(
     let wanted = expected.report_data();
     if !verified.carries(&wanted) {
         return Err(Error::ReportData {
-            found: verified.report_data,
-            expected: wanted,
+            found: verified.report_data.map(Box::new),
+            expected: Box::new(wanted),
         });
     }
     Ok(verified)

@@ -158,12 +158,12 @@ pub enum Error {
         expected: String,
     },
     /// The quote is bound to something else.
-    #[error("the quote is bound to something else: found report data {}, expected {expected}", .found.map_or("that is absent or longer than 64 bytes".to_owned(), |data| data.to_string()))]
+    #[error("the quote is bound to something else: found report data {}, expected {expected}", show(.found.as_deref()))]
     ReportData {
         /// what the quote carries; none if a Nitro document carries nothing or more than 64 bytes
-        found: Option<B512>,
+        found: Option<Box<B512>>,
         /// what it should carry
-        expected: B512,
+        expected: Box<B512>,
     },
     /// The bytes are not the ones that were registered.
     #[error("the evidence is not the registered one: found hash {found}, expected {expected}")]
@@ -193,6 +193,13 @@ impl Error {
             expected: expected.to_string(),
         }
     }
+}
+
+fn show(data: Option<&B512>) -> String {
+    data.map_or_else(
+        || "that is absent or longer than 64 bytes".to_owned(),
+        ToString::to_string,
+    )
 }
 
 fn in_brackets(list: &[String]) -> String {

@@ -280,10 +280,10 @@ fn check_certificate(
     product: &str,
 ) -> Result<(), Error> {
     let mismatch = |what, found: String, expected: String| Error::CertificateMismatch { what, found, expected };
-    if let Some(processor) = processor(report) {
-        if processor != product {
-            return Err(mismatch("the processor", product.to_owned(), processor.to_owned()));
-        }
+    if let Some(processor) = processor(report)
+        && processor != product
+    {
+        return Err(mismatch("the processor", product.to_owned(), processor.to_owned()));
     }
     let tcb = tcb(raw, product);
     for (what, id, expected) in [
