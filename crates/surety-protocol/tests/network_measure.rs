@@ -266,7 +266,7 @@ fn chaos(seed: u64) {
 
 #[test]
 fn p1_no_honest_monitor_is_ever_framed() {
-    for seed in runs(1_500) {
+    for seed in runs(250) {
         chaos(seed);
     }
 }
@@ -302,7 +302,7 @@ fn heals(seed: u64, show: &Show) -> Network {
 
 #[test]
 fn p6_what_all_see_is_certified_within_an_epoch_of_healing() {
-    for seed in runs(300) {
+    for seed in runs(100) {
         let mut network = heals(seed, &Show::Drift([3, 9].into()));
         network.run(EPOCH + 1_500);
         let found = drifted(&network);
@@ -313,7 +313,7 @@ fn p6_what_all_see_is_certified_within_an_epoch_of_healing() {
 
 #[test]
 fn p6_what_is_intact_is_never_certified_as_drifted() {
-    for seed in runs(300) {
+    for seed in runs(100) {
         let mut network = heals(seed, &Show::Clean);
         let before = network.epoch();
         network.run(3 * EPOCH);

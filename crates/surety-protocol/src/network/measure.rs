@@ -88,7 +88,7 @@ impl Config {
 
     /// Subject of what is voted about an epoch; 0 is the baseline.
     pub fn subject(&self, epoch: u64) -> B256 {
-        statement::subject(self.integrity, self.deployment, epoch)
+        surety_primitives::measurement::subject(self.integrity, self.deployment.into(), epoch)
     }
 }
 

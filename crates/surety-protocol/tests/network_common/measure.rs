@@ -20,7 +20,7 @@ pub fn deployment() -> U256 {
 }
 
 pub fn finding(subject: usize) -> Finding {
-    Finding::new("file", &format!("/bin/{subject}"), "0x01", "0x02").unwrap()
+    Finding::new("file", &format!("/bin/{subject}"), "0x01", "0x02").expect("short")
 }
 
 /// What a dishonest monitor does; each runs an honest machine too, as its cover, unless it is silent.
@@ -339,12 +339,14 @@ impl Network {
                 if strategy.is_none() {
                     self.check_hint(index, &message);
                 }
-                let mute = match (&message.body, strategy) {
-                    (Body::MeasurementBallot { .. }, Some(Strategy::Mute | Strategy::Garbage | Strategy::Paid)) => true,
-                    (Body::MeasurementHint { .. }, Some(Strategy::Paid | Strategy::Slander)) => true,
-                    (Body::MeasurementCertificate { .. }, Some(Strategy::Forge)) => true,
-                    _ => false,
-                };
+                let mute = matches!(
+                    (&message.body, strategy),
+                    (
+                        Body::MeasurementBallot { .. },
+                        Some(Strategy::Mute | Strategy::Garbage | Strategy::Paid)
+                    ) | (Body::MeasurementHint { .. }, Some(Strategy::Paid | Strategy::Slander))
+                        | (Body::MeasurementCertificate { .. }, Some(Strategy::Forge))
+                );
                 if self.heard.len() < 500 {
                     self.heard.push(message.clone());
                 }
@@ -614,7 +616,7 @@ impl Network {
         self.say_as(from, to, body);
         if sign {
             let digest = self.roster.digest(statement.root(subject(epoch)));
-            let signature = Toy(from).sign(digest).unwrap();
+            let signature = Toy(from).sign(digest).expect("signs");
             self.say_as(from, to, ballot(epoch, statement, signature));
         }
     }

@@ -1,8 +1,9 @@
 //! What members tell and sign about an epoch.
 
 use alloc::{string::String, sync::Arc, vec, vec::Vec};
-use alloy_primitives::{Address, B256, U256, keccak256};
+use alloy_primitives::{B256, keccak256};
 use surety_primitives::{
+    measurement::{Verdict, finding_vote},
     value::{Value, ValueError},
     vote::{Vote, VoteKind, VoteTree},
 };
@@ -17,12 +18,6 @@ pub const MAX_FINDING_STRING: usize = 512;
 pub const MAX_FINDING_BYTES: usize = 2_304;
 
 const FIELDS: [&str; 4] = ["expected", "found", "kind", "subject"];
-
-/// Subject of what is voted about an epoch of a deployment: keccak256(abi.encode(integrity, deployment, epoch)).
-pub(super) fn subject(integrity: Address, deployment: U256, epoch: u64) -> B256 {
-    let epoch = U256::from(epoch).to_be_bytes::<32>();
-    keccak256([integrity.into_word().0, deployment.to_be_bytes(), epoch].concat())
-}
 
 /// Something that is other than it should be, as its canonical encoding: an object of four strings.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -135,13 +130,21 @@ impl Statement {
         matches!(self, Self::Baseline(_)) == (epoch == 0)
     }
 
-    /// Number of the verdict; `None` of a baseline.
-    pub fn verdict(&self) -> Option<u8> {
+    /// The verdict; `None` of a baseline.
+    pub fn verdict(&self) -> Option<Verdict> {
         match self {
             Self::Baseline(_) => None,
-            Self::Intact => Some(1),
-            Self::Drifted(_) => Some(2),
-            Self::Unreachable => Some(3),
+            Self::Intact => Some(Verdict::Intact),
+            Self::Drifted(_) => Some(Verdict::Drifted),
+            Self::Unreachable => Some(Verdict::Unreachable),
+        }
+    }
+
+    /// Hash of what was found; zero if nothing was.
+    pub fn evidence(&self) -> B256 {
+        match self {
+            Self::Drifted(evidence) => *evidence,
+            _ => B256::ZERO,
         }
     }
 
@@ -149,7 +152,9 @@ impl Statement {
     pub fn value(&self) -> B256 {
         match self {
             Self::Baseline(root) => *root,
-            verdict => B256::with_last_byte(verdict.verdict().unwrap_or_default()),
+            Self::Intact => Verdict::Intact.value(),
+            Self::Drifted(_) => Verdict::Drifted.value(),
+            Self::Unreachable => Verdict::Unreachable.value(),
         }
     }
 
@@ -161,14 +166,7 @@ impl Statement {
             value: self.value(),
         };
         match self {
-            Self::Drifted(evidence) => vec![
-                measurement,
-                Vote {
-                    kind: VoteKind::Finding,
-                    subject: keccak256([subject, *evidence].concat()),
-                    value: B256::with_last_byte(1),
-                },
-            ],
+            Self::Drifted(evidence) => vec![measurement, finding_vote(subject, *evidence)],
             _ => vec![measurement],
         }
     }
@@ -203,9 +201,9 @@ impl Claim {
     pub fn value(&self) -> B256 {
         match self {
             Self::Baseline(root) => *root,
-            Self::Intact => B256::with_last_byte(1),
-            Self::Drifted(_) => B256::with_last_byte(2),
-            Self::Unreachable => B256::with_last_byte(3),
+            Self::Intact => Verdict::Intact.value(),
+            Self::Drifted(_) => Verdict::Drifted.value(),
+            Self::Unreachable => Verdict::Unreachable.value(),
         }
     }
 }

@@ -5,7 +5,10 @@ use super::{
     Statement, Vec, Waiting,
 };
 use alloc::collections::BTreeSet;
-use surety_primitives::vote::{Vote, VoteKind};
+use surety_primitives::{
+    measurement::Verdict,
+    vote::{Vote, VoteKind},
+};
 
 #[derive(Debug)]
 pub(super) struct Watch {
@@ -50,7 +53,7 @@ enum State {
 }
 
 /// The verdict drifted, as a vote's value.
-const DRIFTED: B256 = B256::with_last_byte(2);
+const DRIFTED: B256 = Verdict::Drifted.value();
 
 impl Watch {
     pub(super) fn new(now: u64) -> Self {
