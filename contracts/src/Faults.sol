@@ -41,7 +41,9 @@ contract Faults is IFaults {
     /// @inheritdoc IFaults
     function reportDouble(Proven calldata first, Proven calldata second) external returns (bytes32 id) {
         _checkSameSet(first.certificate, second.certificate);
-        if (first.vote.kind == VoteKind.NONE) revert KindHasNoQuorum(uint8(VoteKind.NONE));
+        VoteKind kind = first.vote.kind;
+        // A finding has one value: nobody honest signs another, and nobody is convicted for one.
+        if (kind == VoteKind.NONE || kind == VoteKind.FINDING) revert KindHasNoQuorum(uint8(kind));
         _checkContradiction(first.vote, second.vote);
         uint256 guilty = first.certificate.signers & second.certificate.signers;
         if (guilty == 0) revert NotABallot(guilty);
@@ -54,7 +56,9 @@ contract Faults is IFaults {
     function reportMinority(Proven calldata ballot, Proven calldata certified) external returns (bytes32 id) {
         VoteKind kind = ballot.vote.kind;
         // One executor signs a result: there is no quorum for it.
-        if (kind == VoteKind.NONE || kind == VoteKind.RESULT) revert KindHasNoQuorum(uint8(kind));
+        if (kind == VoteKind.NONE || kind == VoteKind.RESULT || kind == VoteKind.FINDING) {
+            revert KindHasNoQuorum(uint8(kind));
+        }
         _checkSameSet(ballot.certificate, certified.certificate);
         _checkContradiction(ballot.vote, certified.vote);
         return _reportAgainstQuorum(ballot, certified);

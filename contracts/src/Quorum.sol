@@ -4,16 +4,15 @@ pragma solidity ^0.8.28;
 import {IQuorum, Member, SetHeader} from "./interfaces/IQuorum.sol";
 import {IRecords} from "./interfaces/IRecords.sol";
 import {IRegistry} from "./interfaces/IRegistry.sol";
+import {IService} from "./interfaces/IService.sol";
 import {IStaking} from "./interfaces/IStaking.sol";
-import {BLS} from "./libraries/BLS.sol";
 import {Ballots} from "./libraries/Ballots.sol";
+import {Certificates} from "./libraries/Certificates.sol";
 import {Draws} from "./libraries/Draws.sol";
 import {Roll} from "./libraries/Roll.sol";
 import {Selection} from "./libraries/Selection.sol";
 import {Certificate, Proven} from "./types/Votes.sol";
 import {EIP712} from "solady/utils/EIP712.sol";
-import {EfficientHashLib} from "solady/utils/EfficientHashLib.sol";
-import {LibBit} from "solady/utils/LibBit.sol";
 
 /// @title Quorum
 /// @notice Sets of operators, and what they signed: see `IQuorum`.
@@ -31,6 +30,8 @@ contract Quorum is IQuorum, EIP712 {
 
     mapping(address service => uint64) public setCount;
     mapping(address service => mapping(uint64 set => SetHeader)) private _sets;
+    /// 0 where nothing was set.
+    mapping(address service => uint8) private _sizes;
 
     constructor(IRegistry registry_, IStaking staking_, IRecords records_, uint64 setPeriod_) {
         registry = registry_;
@@ -40,6 +41,17 @@ contract Quorum is IQuorum, EIP712 {
     }
 
     // Sets
+
+    /// @inheritdoc IQuorum
+    function setSize(address service, uint8 members) external {
+        (bool registered,,) = registry.serviceOf(service);
+        if (!registered) revert UnknownService(service);
+        address owner = IService(service).owner();
+        if (msg.sender != owner) revert NotServiceOwner(service, msg.sender, owner);
+        if (members > Roll.MAX_MEMBERS) revert SizeOutOfRange(members, Roll.MAX_MEMBERS);
+        _sizes[service] = members;
+        emit SizeSet(service, sizeOf(service));
+    }
 
     /// @inheritdoc IQuorum
     function fix(address service) external returns (uint64 set) {
@@ -54,8 +66,9 @@ contract Quorum is IQuorum, EIP712 {
         bytes32 seed = keccak256(abi.encode(block.prevrandao, service, set));
         (address[] memory operators, address[] memory keys) = _eligible(service, seed);
         if (operators.length == 0) revert NoMembers(service);
-        Roll.Draft memory draft = Roll.start(operators.length < Roll.MAX_MEMBERS ? operators.length : Roll.MAX_MEMBERS);
-        uint256 mask = Draws.choose(operators.length, Roll.MAX_MEMBERS, seed);
+        uint256 size = sizeOf(service);
+        Roll.Draft memory draft = Roll.start(operators.length < size ? operators.length : size);
+        uint256 mask = Draws.choose(operators.length, size, seed);
         for (uint256 i; i < operators.length; ++i) {
             if (mask >> i & 1 == 0) continue;
             uint256 bond = staking.stakeOf(service, operators[i]).bond;
@@ -87,6 +100,12 @@ contract Quorum is IQuorum, EIP712 {
     }
 
     // Views
+
+    /// @inheritdoc IQuorum
+    function sizeOf(address service) public view returns (uint8 members) {
+        members = _sizes[service];
+        if (members == 0) members = uint8(Roll.MAX_MEMBERS);
+    }
 
     /// @inheritdoc IQuorum
     function setOf(address service, uint64 set) external view returns (SetHeader memory) {
@@ -133,10 +152,8 @@ contract Quorum is IQuorum, EIP712 {
     }
 
     /// @inheritdoc IQuorum
-    function digestOf(address service, uint64 set, bytes32 root) public view returns (bytes32) {
-        return _hashTypedData(
-            EfficientHashLib.hash(Ballots.TYPEHASH, bytes32(uint256(uint160(service))), bytes32(uint256(set)), root)
-        );
+    function digestOf(address service, uint64 set, bytes32 root) external view returns (bytes32) {
+        return Certificates.digestOf(_domainSeparator(), service, set, root);
     }
 
     /// Those of the service's operators that can be members, in the order of `Staking`, and where their keys are. Of
@@ -160,7 +177,10 @@ contract Quorum is IQuorum, EIP712 {
         operators = candidates;
         keys = new address[](candidates.length);
         uint256 found;
+        // Most services have none, and need not be asked about each candidate.
+        bool hosted = registry.hostCount(service) != 0;
         for (uint256 i; i < candidates.length; ++i) {
+            if (hosted && registry.isHost(service, candidates[i])) continue;
             address page = registry.keysAt(candidates[i]);
             if (page == address(0) || !staking.isBonded(service, candidates[i])) continue;
             (operators[found], keys[found]) = (candidates[i], page);
@@ -173,43 +193,18 @@ contract Quorum is IQuorum, EIP712 {
     }
 
     function _verify(Certificate calldata certificate) private view returns (uint96) {
-        (address service, uint64 set, uint256 signers) = (certificate.service, certificate.set, certificate.signers);
-        bytes calldata signature = certificate.signature;
-        if (signers == 0) revert NoSigners();
-        if (signature.length != BLS.SIGNATURE_LENGTH) {
-            revert BadSignatureLength(signature.length, BLS.SIGNATURE_LENGTH);
-        }
-        (uint256 frame, uint256 hash, uint256 key) = BLS.frame();
-        uint256 power = _sum(service, set, signers, key);
-        BLS.hashToG1(digestOf(service, set, certificate.root), BLS.SIGNATURE_TAG, hash);
-        if (!BLS.verify(signature, frame)) revert WrongSignature(service, set, certificate.root, signers);
+        (uint256 power,,) = Certificates.verify(
+            address(this),
+            _domainSeparator(),
+            certificate.service,
+            certificate.set,
+            certificate.root,
+            certificate.signers,
+            certificate.signature
+        );
         // Not more than the set's.
         // forge-lint: disable-next-line(unsafe-typecast)
         return uint96(power);
-    }
-
-    /// Puts the sum of the signers' keys, negated, into memory at `key`, where there is room for two points.
-    /// @return power of the signers together
-    function _sum(address service, uint64 set, uint256 signers, uint256 key) private view returns (uint256) {
-        bytes32 salt = Roll.saltOf(service, set);
-        address page = Roll.pageAt(salt);
-        (uint256 members, uint256 power) = Roll.head(page, key);
-        if (members == 0) revert UnknownSet(service, set);
-        // forge-lint: disable-next-line(unsafe-typecast)
-        if (signers >> members != 0) revert SignersOutOfRange(signers, uint8(members));
-        unchecked {
-            uint256 absent = ((1 << members) - 1) ^ signers;
-            if (absent == 0) return power;
-            // Whoever is fewer is added up: the signers, or those absent, to be taken from all.
-            bool few = 2 * LibBit.popCount(signers) <= members;
-            uint256 mask = few ? signers : absent;
-            address second = mask >> Roll.PAGE_MEMBERS == 0 ? page : Roll.pageAt(Roll.secondOf(salt));
-            if (!few) return power - Roll.addKeys(page, second, mask, key);
-            BLS.clear(key);
-            power = Roll.addKeys(page, second, mask, key);
-            BLS.negate(key);
-            return power;
-        }
     }
 
     function _membersOf(address service, uint64 set) private view returns (uint8 members) {
@@ -219,8 +214,8 @@ contract Quorum is IQuorum, EIP712 {
 
     function _pagesOf(address service, uint64 set, uint256 members) private view returns (address[2] memory pages) {
         bytes32 salt = Roll.saltOf(service, set);
-        pages[0] = Roll.pageAt(salt);
-        if (members > Roll.PAGE_MEMBERS) pages[1] = Roll.pageAt(Roll.secondOf(salt));
+        pages[0] = Roll.pageAt(address(this), salt);
+        if (members > Roll.PAGE_MEMBERS) pages[1] = Roll.pageAt(address(this), Roll.secondOf(salt));
     }
 
     /// At least 1: in a set without any power, nobody would be a quorum.

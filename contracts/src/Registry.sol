@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.28;
 
-import {IRegistry, ServiceParameters} from "./interfaces/IRegistry.sol";
+import {Host, IRegistry, ServiceParameters} from "./interfaces/IRegistry.sol";
 import {IService} from "./interfaces/IService.sol";
 import {BLS} from "./libraries/BLS.sol";
 import {Pages} from "./libraries/Pages.sol";
@@ -38,6 +38,8 @@ contract Registry is IRegistry, EIP712 {
     mapping(address operator => OperatorRecord) private _operators;
     mapping(address operator => address) public keysAt;
     address[] private _serviceList;
+    mapping(address service => mapping(address operator => Host)) private _hosts;
+    mapping(address service => address[]) private _hostList;
 
     // Services
 
@@ -129,7 +131,41 @@ contract Registry is IRegistry, EIP712 {
         emit KeysSet(operator, blsKey, encryptionKey, peerAddress);
     }
 
+    /// @inheritdoc IRegistry
+    function setHost(address service, address operator, string calldata endpoint, bytes32 hostKey) external {
+        _checkRegistered(service);
+        _checkOperatorOwner(operator);
+        _checkEndpoint(endpoint);
+        if (bytes(endpoint).length == 0) revert EmptyEndpoint();
+        if (!_hosts[service][operator].registered) _hostList[service].push(operator);
+        _hosts[service][operator] = Host(true, hostKey, endpoint);
+        emit HostSet(service, operator, endpoint, hostKey);
+    }
+
     // Views
+
+    /// @inheritdoc IRegistry
+    function hostOf(address service, address operator) external view returns (Host memory) {
+        return _hosts[service][operator];
+    }
+
+    /// @inheritdoc IRegistry
+    function isHost(address service, address operator) external view returns (bool) {
+        return _hosts[service][operator].registered;
+    }
+
+    /// @inheritdoc IRegistry
+    function hostCount(address service) external view returns (uint256) {
+        return _hostList[service].length;
+    }
+
+    /// @inheritdoc IRegistry
+    function hostsOf(address service, uint256 start, uint256 limit) external view returns (address[] memory page) {
+        page = new address[](Pages.size(_hostList[service].length, start, limit));
+        for (uint256 i; i < page.length; ++i) {
+            page[i] = _hostList[service][start + i];
+        }
+    }
 
     /// @inheritdoc IRegistry
     function programOf(address service, bytes4 selector) external view returns (bytes32 program) {

@@ -37,7 +37,11 @@ interface IQuorum {
     /// key and the first 64 members; after one byte, the rest.
     event SetFixed(address indexed service, uint64 indexed set, uint8 members, uint96 power, address[2] pages);
 
+    event SizeSet(address indexed service, uint8 members);
+
     error UnknownService(address service);
+    error NotServiceOwner(address service, address caller, address owner);
+    error SizeOutOfRange(uint256 found, uint256 limit);
     error NoMembers(address service);
     error TooEarly(address service, uint256 block_, uint256 next);
     error UnknownSet(address service, uint64 set);
@@ -49,7 +53,11 @@ interface IQuorum {
     error ProofTooLong(uint256 found, uint256 limit);
     error NotUnderRoot(bytes32 leaf, bytes32 root);
 
-    /// @notice Fixes the next set of `service`, from the operators as they are now. Callable by anyone, `setPeriod`
+    /// @notice Sets how many members are drawn, from all operators that can be, into the sets fixed from now on: at most
+    /// 128, which is what 0 means. Callable by the service's owner.
+    function setSize(address service, uint8 members) external;
+
+    /// @notice Fixes the next set of `service`, from the operators as they are now, its hosts (`IRegistry.isHost`) left out. Callable by anyone, `setPeriod`
     /// blocks after the last one. Of more than 192 operators, 192 drawn from `prevrandao` are looked at, so that its gas
     /// is bounded whoever joins.
     /// @return set its number
@@ -62,6 +70,9 @@ interface IQuorum {
 
     /// @notice As `verify`, and the vote must be under the root.
     function verifyVote(Proven calldata proven) external view returns (uint96 power);
+
+    /// @return members that are drawn at most into the next set
+    function sizeOf(address service) external view returns (uint8 members);
 
     /// @return number of the last set of `service`; 0 if there is none
     function setCount(address service) external view returns (uint64);

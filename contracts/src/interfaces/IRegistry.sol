@@ -11,6 +11,16 @@ struct ServiceParameters {
     address verdict;
 }
 
+/// Where an operator hosts containers of a service.
+struct Host {
+    /// whether it ever registered for that: it stays one for good
+    bool registered;
+    /// SHA-256 fingerprint of the SSH host key; zero where the endpoint has none
+    bytes32 hostKey;
+    /// `ssh://user@host:port`, or `unix:` and a path
+    string endpoint;
+}
+
 /// @title Registry
 /// @notice Services (manifest, program of each method) and operators (key, owner, endpoint). A service is the address
 /// of its contract; an operator is the address of its key. `docs/spec/dispute.md` and `docs/spec/wire.md` are the
@@ -25,6 +35,8 @@ interface IRegistry {
     event EndpointSet(address indexed operator, string endpoint);
     event KeysSet(address indexed operator, bytes blsKey, bytes32 encryptionKey, string peerAddress);
 
+    event HostSet(address indexed service, address indexed operator, string endpoint, bytes32 hostKey);
+
     error ServiceExists(address service);
     error UnknownService(address service);
     error NotServiceOwner(address service, address caller, address owner);
@@ -38,6 +50,7 @@ interface IRegistry {
     error WrongProof(address operator, address recovered);
     error BadKeyLength(uint256 found, uint256 expected);
     error BadProofLength(uint256 found, uint256 expected);
+    error EmptyEndpoint();
     error ZeroKey();
     error PeerAddressTooLong(uint256 length, uint256 limit);
     /// `blsKey` is no key, or `proof` is not its signature over `message`.
@@ -88,6 +101,12 @@ interface IRegistry {
         string calldata peerAddress
     ) external;
 
+    /// @notice Makes `operator` a host of `service`, or changes where it is. A host is never drawn as a monitor of that
+    /// service from then on, for good: nobody judges itself. Callable by the operator's owner.
+    /// @param endpoint 1 to 256 bytes (`docs/spec/integrity.md`, section 4)
+    /// @param hostKey SHA-256 fingerprint of the SSH host key
+    function setHost(address service, address operator, string calldata endpoint, bytes32 hostKey) external;
+
     /// @return program program hash of the method; zero if there is none
     function programOf(address service, bytes4 selector) external view returns (bytes32 program);
 
@@ -123,6 +142,17 @@ interface IRegistry {
     /// @return page contract whose code, after one byte, is the BLS key (192 bytes, `docs/spec/network.md`, section 2),
     /// the encryption key (32) and the peer address; zero if the operator has set no keys
     function keysAt(address operator) external view returns (address page);
+
+    function hostOf(address service, address operator) external view returns (Host memory);
+
+    /// @return whether `operator` is, or was, a host of `service`
+    function isHost(address service, address operator) external view returns (bool);
+
+    /// @return number of operators that ever became hosts of `service`
+    function hostCount(address service) external view returns (uint256);
+
+    /// @return page up to `limit` hosts of `service` from index `start`, in order of registration
+    function hostsOf(address service, uint256 start, uint256 limit) external view returns (address[] memory page);
 
     /// @return the chain id that requests to `service` are signed for (`docs/spec/wire.md`, section 1)
     function chainIdOf(address service) external view returns (uint64);

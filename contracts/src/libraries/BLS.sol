@@ -58,12 +58,19 @@ library BLS {
     /// @return hash where in it the message's point goes
     /// @return key where in it the negated key goes; there is no point yet, nor after it
     function frame() internal pure returns (uint256 at, uint256 hash, uint256 key) {
+        (at, hash, key) = bareFrame();
+        assembly ("memory-safe") {
+            calldatacopy(key, calldatasize(), 0x200)
+        }
+    }
+
+    /// @notice As `frame`, for whoever writes all of the key, and clears the place after it before adding to it.
+    function bareFrame() internal pure returns (uint256 at, uint256 hash, uint256 key) {
         assembly ("memory-safe") {
             at := mload(0x40)
             mstore(0x40, add(at, FRAME_LENGTH))
             hash := add(at, HASH)
             key := add(at, KEY)
-            calldatacopy(key, calldatasize(), 0x200)
         }
     }
 

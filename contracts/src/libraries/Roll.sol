@@ -105,9 +105,10 @@ library Roll {
         return EfficientHashLib.hash(uint256(uint160(service)), set);
     }
 
+    /// @param quorum who writes pages
     /// @return the page with this salt, which need not be there
-    function pageAt(bytes32 salt) internal view returns (address) {
-        return CREATE3.predictDeterministicAddress(salt);
+    function pageAt(address quorum, bytes32 salt) internal pure returns (address) {
+        return CREATE3.predictDeterministicAddress(salt, quorum);
     }
 
     /// @return what the second page's address is made from, given the first's
@@ -142,16 +143,18 @@ library Roll {
             mstore(add(table, 0x20), 0x052000260e160b3a12353f093d1b1d322b2e1f25153934081a312d2438073023)
             mstore(add(table, 0x40), 0x0622210000000000000000000000000000000000000000000000000000000000)
             let offset := add(FIRST_MEMBER, POWER)
+            // Of a member: power, weight, key, whose coordinates go into the point after the one at `to`.
+            let member := add(table, 0x60)
+            let point := add(to, 0x110)
             for {} mask {} {
                 for { let rest := and(mask, 0xffffffffffffffff) } rest { rest := and(rest, sub(rest, 1)) } {
                     let index := byte(0, mload(add(table, mod(and(rest, sub(0, rest)), 67))))
-                    // Power, weight, key.
-                    extcodecopy(first, add(table, 0x60), add(offset, mul(index, SIZE)), 208)
-                    power := add(power, shr(192, mload(add(table, 0x60))))
-                    mcopy(add(to, 0x110), add(table, 0x70), 0x30)
-                    mcopy(add(to, 0x150), add(table, 0xa0), 0x30)
-                    mcopy(add(to, 0x190), add(table, 0xd0), 0x30)
-                    mcopy(add(to, 0x1d0), add(table, 0x100), 0x30)
+                    extcodecopy(first, member, add(offset, mul(index, SIZE)), 208)
+                    power := add(power, shr(192, mload(member)))
+                    mcopy(point, add(member, 0x10), 0x30)
+                    mcopy(add(point, 0x40), add(member, 0x40), 0x30)
+                    mcopy(add(point, 0x80), add(member, 0x70), 0x30)
+                    mcopy(add(point, 0xc0), add(member, 0xa0), 0x30)
                     ok := and(ok, staticcall(gas(), 0x0d, to, 0x200, to, 0x100))
                 }
                 mask := shr(64, mask)

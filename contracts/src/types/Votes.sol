@@ -10,8 +10,10 @@ enum VoteKind {
     RESULT,
     /// a result is valid (1) or invalid (2)
     VALIDATION,
-    /// what was measured (containers)
-    MEASUREMENT
+    /// what was measured (`docs/spec/integrity.md`, section 6)
+    MEASUREMENT,
+    /// this was found (1 is the only value)
+    FINDING
 }
 
 /// One assertion of a member.

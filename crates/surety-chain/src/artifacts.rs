@@ -34,6 +34,7 @@ artifacts!(
     "Disputes",
     "Explorer",
     "Faults",
+    "Integrity",
     "Issuance",
     "Machine",
     "PlainService",

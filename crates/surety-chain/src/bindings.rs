@@ -42,7 +42,9 @@ sol! {
 
         VALIDATION,
 
-        MEASUREMENT
+        MEASUREMENT,
+
+        FINDING
     }
 
     struct Vote {
@@ -256,6 +258,213 @@ sol! {
         function reportWindow() external view returns (uint64);
     }
 
+    enum Verdict {
+        NONE,
+
+        INTACT,
+
+        DRIFTED,
+
+        UNREACHABLE
+    }
+
+    enum Status {
+        NONE,
+
+        REQUESTED,
+
+        RUNNING,
+
+        DRIFTED,
+
+        UNREACHABLE,
+
+        RETIRING,
+
+        RETIRED
+    }
+
+    struct Plan {
+        bytes32 image;
+
+        bytes32 specification;
+
+        uint24 epoch;
+
+        uint16 unreachableAfter;
+
+        uint96 reward;
+
+        uint96 hostReward;
+    }
+
+    struct Deployment {
+        Status status;
+
+        uint32 lastEpoch;
+
+        uint32 set;
+
+        uint40 expiry;
+
+        uint32 paid;
+
+        uint32 intact;
+
+        uint16 unreachable;
+
+        uint96 escrow;
+
+        uint40 start;
+        uint24 epoch;
+        uint16 unreachableAfter;
+
+        uint16 quorum;
+        uint96 reward;
+        uint96 hostReward;
+
+        uint40 requestedAt;
+        address host;
+
+        uint32 collected;
+
+        uint40 retiredAt;
+
+        bool locked;
+
+        bytes32 baseline;
+        bytes32 image;
+        bytes32 specification;
+
+        bytes32 evidence;
+
+        address reporter;
+    }
+
+    interface IIntegrity {
+        event PlanSet(address indexed service, Plan plan);
+
+        event DeploymentRequested(uint256 indexed deployment, address indexed service, address indexed host, uint64 set);
+        event BaselineRecorded(uint256 indexed deployment, bytes32 root, uint64 set, uint256 signers);
+
+        event EpochRecorded(
+            uint256 indexed deployment, uint32 indexed epoch, Verdict verdict, uint32 set, uint128 signers, bool paid
+        );
+        event DriftRecorded(uint256 indexed deployment, uint32 indexed epoch, bytes32 evidence, address reporter);
+
+        event Ended(uint256 indexed deployment, Status status);
+        event Punished(uint256 indexed deployment, address indexed host, uint256 slashed);
+        event Funded(uint256 indexed deployment, address indexed from, uint256 amount);
+        event Refunded(uint256 indexed deployment, address indexed owner, uint256 amount);
+        event Earned(uint256 indexed deployment, address indexed operator, uint256 amount);
+        event Withdrawn(address indexed account, uint256 amount);
+
+        event QuoteRegistered(address indexed operator, bytes32 indexed hash, bytes envelope);
+
+        error UnknownService(address service);
+        error NotServiceOwner(address service, address caller, address owner);
+        error NotOperatorOwner(address operator, address caller, address owner);
+        error NotOwnerNorHost(uint256 deployment, address caller);
+        error EpochOutOfRange(uint256 found, uint256 least, uint256 most);
+        error UnreachableAfterOutOfRange(uint256 found, uint256 least, uint256 most);
+        error AmountInvalid(uint256 found, uint256 unit, uint256 limit);
+        error NoPlan(address service);
+        error NotAHost(address service, address operator);
+        error HostNotBonded(address service, address operator);
+        error HostIsMember(address service, address operator, uint64 set);
+        error NoSet(address service);
+        error WrongStatus(uint256 deployment, Status found);
+        error WrongVerdict(Verdict found);
+        error EvidenceMismatch(Verdict verdict, bytes32 evidence);
+        error RootZero();
+        error SetTooOld(uint256 deployment, uint64 set, uint64 last, uint256 until);
+        error SetOutOfRange(uint64 set);
+        error QuorumNotReached(uint256 power, uint256 total, uint16 quorum);
+        error EpochRecordedAlready(uint256 deployment, uint32 epoch, uint32 last);
+        error EpochNotOver(uint256 deployment, uint32 epoch, uint256 until);
+        error EpochNotBegun(uint256 deployment, uint32 epoch, uint256 from);
+        error EpochAfterRetirement(uint256 deployment, uint32 epoch, uint256 retiredAt);
+        error NotYet(uint256 deployment, uint256 from);
+        error NothingToPunish(uint256 deployment);
+        error NothingToSettle(uint256 deployment);
+        error NothingToCollect(uint256 deployment);
+        error NothingToWithdraw(address account);
+        error NotAMember(uint256 deployment, uint64 set, uint8 seat);
+        error FeeOnTransfer(uint256 sent, uint256 received);
+        error EscrowTooLarge(uint256 found, uint256 limit);
+        error QuoteTooLong(uint256 found, uint256 limit);
+
+        function setPlan(address service, Plan calldata plan) external;
+
+        function deploy(address service, address host) external returns (uint256 deployment);
+
+        function fund(uint256 deployment, uint256 amount) external;
+
+        function retire(uint256 deployment) external;
+
+        function baseline(uint256 deployment, bytes32 root, uint64 set, uint256 signers, bytes calldata signature) external;
+
+        function report(
+            uint256 deployment,
+            uint32 epoch,
+            Verdict verdict,
+            bytes32 evidence,
+            uint64 set,
+            uint256 signers,
+            bytes calldata signature
+        ) external;
+
+        function punish(uint256 deployment) external;
+
+        function settle(uint256 deployment) external;
+
+        function collect(uint256 deployment, uint64 set, uint8 seat) external;
+
+        function collectHost(uint256 deployment) external;
+
+        function withdraw() external;
+
+        function registerQuote(address operator, bytes calldata envelope) external;
+
+        function planOf(address service) external view returns (Plan memory);
+
+        function deploymentOf(uint256 deployment) external view returns (Deployment memory);
+
+        function deploymentCount(address service) external view returns (uint256);
+
+        function idOf(address service, uint256 n) external pure returns (uint256);
+
+        function subjectOf(uint256 deployment, uint32 epoch) external view returns (bytes32);
+
+        function rootOf(uint256 deployment, uint32 epoch, Verdict verdict, bytes32 evidence)
+            external
+            view
+            returns (bytes32);
+
+        function paidIn(uint256 deployment, uint64 set) external view returns (uint256);
+
+        function absencesOf(uint256 deployment, uint64 set, uint8 seat) external view returns (uint256);
+
+        function uncollectedOf(uint256 deployment, uint64 set, uint8 seat) external view returns (uint256);
+
+        function uncollectedOfHost(uint256 deployment) external view returns (uint256);
+
+        function creditOf(address account) external view returns (uint256);
+
+        function quoteOf(address operator) external view returns (bytes32);
+
+        function graceOf(uint256 deployment) external view returns (uint256);
+
+        function token() external view returns (address);
+        function registry() external view returns (IRegistry);
+        function staking() external view returns (IStaking);
+        function quorum() external view returns (IQuorum);
+        function terms() external view returns (ITerms);
+        function records() external view returns (IRecords);
+
+        function maxSetAge() external view returns (uint64);
+    }
+
     interface IIssuance {
         event Recorded(
             uint256 indexed epoch, address indexed service, address indexed operator, uint256 claimed, uint256 points
@@ -352,7 +561,11 @@ sol! {
     interface IQuorum {
         event SetFixed(address indexed service, uint64 indexed set, uint8 members, uint96 power, address[2] pages);
 
+        event SizeSet(address indexed service, uint8 members);
+
         error UnknownService(address service);
+        error NotServiceOwner(address service, address caller, address owner);
+        error SizeOutOfRange(uint256 found, uint256 limit);
         error NoMembers(address service);
         error TooEarly(address service, uint256 block_, uint256 next);
         error UnknownSet(address service, uint64 set);
@@ -364,11 +577,15 @@ sol! {
         error ProofTooLong(uint256 found, uint256 limit);
         error NotUnderRoot(bytes32 leaf, bytes32 root);
 
+        function setSize(address service, uint8 members) external;
+
         function fix(address service) external returns (uint64 set);
 
         function verify(Certificate calldata certificate) external view returns (uint96 power);
 
         function verifyVote(Proven calldata proven) external view returns (uint96 power);
+
+        function sizeOf(address service) external view returns (uint8 members);
 
         function setCount(address service) external view returns (uint64);
 
@@ -446,6 +663,14 @@ sol! {
         address verdict;
     }
 
+    struct Host {
+        bool registered;
+
+        bytes32 hostKey;
+
+        string endpoint;
+    }
+
     interface IRegistry {
         event ServiceRegistered(
             address indexed service, address indexed owner, bytes32 manifest, ServiceParameters parameters
@@ -455,6 +680,8 @@ sol! {
         event OperatorRegistered(address indexed operator, address indexed owner, string endpoint);
         event EndpointSet(address indexed operator, string endpoint);
         event KeysSet(address indexed operator, bytes blsKey, bytes32 encryptionKey, string peerAddress);
+
+        event HostSet(address indexed service, address indexed operator, string endpoint, bytes32 hostKey);
 
         error ServiceExists(address service);
         error UnknownService(address service);
@@ -469,6 +696,7 @@ sol! {
         error WrongProof(address operator, address recovered);
         error BadKeyLength(uint256 found, uint256 expected);
         error BadProofLength(uint256 found, uint256 expected);
+        error EmptyEndpoint();
         error ZeroKey();
         error PeerAddressTooLong(uint256 length, uint256 limit);
 
@@ -498,6 +726,8 @@ sol! {
             string calldata peerAddress
         ) external;
 
+        function setHost(address service, address operator, string calldata endpoint, bytes32 hostKey) external;
+
         function programOf(address service, bytes4 selector) external view returns (bytes32 program);
 
         function serviceOf(address service)
@@ -519,6 +749,14 @@ sol! {
             returns (bytes memory blsKey, bytes32 encryptionKey, string memory peerAddress);
 
         function keysAt(address operator) external view returns (address page);
+
+        function hostOf(address service, address operator) external view returns (Host memory);
+
+        function isHost(address service, address operator) external view returns (bool);
+
+        function hostCount(address service) external view returns (uint256);
+
+        function hostsOf(address service, uint256 start, uint256 limit) external view returns (address[] memory page);
 
         function chainIdOf(address service) external view returns (uint64);
     }

@@ -130,7 +130,7 @@ pub async fn deploy(sender: &Sender, parameters: &DeployParameters) -> Result<De
     };
     let (registry, preimages, machine, staking, disputes) = (next(), next(), next(), next(), next());
     let (records, quorum, tasks, faults) = (next(), next(), next(), next());
-    let (new_token, issuance) = (next(), next());
+    let (new_token, issuance, integrity) = (next(), next(), next());
     let token_unit = U256::from(10_u64).pow(U256::from(18_u64));
     let deployment = Deployment {
         chain_id,
@@ -147,7 +147,9 @@ pub async fn deploy(sender: &Sender, parameters: &DeployParameters) -> Result<De
         faults,
         new_token,
         issuance,
+        integrity,
     };
+    let terms = deployment.terms();
 
     let mut plan: Vec<(&'static str, Address, Vec<u8>)> = Vec::new();
     if parameters.token.is_none() {
@@ -160,14 +162,24 @@ pub async fn deploy(sender: &Sender, parameters: &DeployParameters) -> Result<De
         (
             "Staking",
             staking,
-            (registry, token, parameters.leave_delay, vec![disputes, faults]).abi_encode_params(),
+            (
+                registry,
+                token,
+                parameters.leave_delay,
+                vec![disputes, faults, integrity],
+            )
+                .abi_encode_params(),
         ),
         (
             "Disputes",
             disputes,
             (staking, machine, parameters.clock, parameters.join_window).abi_encode_params(),
         ),
-        ("Records", records, (vec![quorum, tasks, faults],).abi_encode_params()),
+        (
+            "Records",
+            records,
+            (vec![quorum, tasks, faults, integrity],).abi_encode_params(),
+        ),
         (
             "Quorum",
             quorum,
@@ -196,6 +208,11 @@ pub async fn deploy(sender: &Sender, parameters: &DeployParameters) -> Result<De
                 token_unit,
             )
                 .abi_encode_params(),
+        ),
+        (
+            "Integrity",
+            integrity,
+            (staking, quorum, records, terms).abi_encode_params(),
         ),
     ]);
     let mut gas = Vec::new();

@@ -41,6 +41,8 @@ pub struct Deployment {
     pub new_token: Address,
     /// `Issuance`
     pub issuance: Address,
+    /// `Integrity`
+    pub integrity: Address,
 }
 
 impl Deployment {
@@ -94,7 +96,7 @@ impl Deployment {
     }
 
     /// Names and addresses, for checks and listings.
-    pub fn contracts(&self) -> [(&'static str, Address); 13] {
+    pub fn contracts(&self) -> [(&'static str, Address); 14] {
         [
             ("token", self.token),
             ("Registry", self.registry),
@@ -109,6 +111,7 @@ impl Deployment {
             ("Faults", self.faults),
             ("SuretyToken", self.new_token),
             ("Issuance", self.issuance),
+            ("Integrity", self.integrity),
         ]
     }
 

@@ -9,6 +9,7 @@ pub mod deploy;
 mod deployment;
 mod error;
 pub mod events;
+pub mod integrity;
 pub mod keys;
 mod network;
 mod rpc;

@@ -77,7 +77,8 @@ contract!(
         IRegistry::ProgramSet,
         IRegistry::OperatorRegistered,
         IRegistry::EndpointSet,
-        IRegistry::KeysSet
+        IRegistry::KeysSet,
+        IRegistry::HostSet
     ]
 );
 contract!(
@@ -210,7 +211,7 @@ contract!(
     "Quorum",
     IQuorum::IQuorumCalls,
     IQuorum::IQuorumErrors,
-    [IQuorum::SetFixed]
+    [IQuorum::SetFixed, IQuorum::SizeSet]
 );
 contract!(
     records,
@@ -260,4 +261,24 @@ contract!(
     IIssuance::IIssuanceCalls,
     IIssuance::IIssuanceErrors,
     [IIssuance::Recorded, IIssuance::Minted]
+);
+contract!(
+    integrity,
+    "Integrity",
+    IIntegrity::IIntegrityCalls,
+    IIntegrity::IIntegrityErrors,
+    [
+        IIntegrity::PlanSet,
+        IIntegrity::DeploymentRequested,
+        IIntegrity::BaselineRecorded,
+        IIntegrity::EpochRecorded,
+        IIntegrity::DriftRecorded,
+        IIntegrity::Ended,
+        IIntegrity::Punished,
+        IIntegrity::Funded,
+        IIntegrity::Refunded,
+        IIntegrity::Earned,
+        IIntegrity::Withdrawn,
+        IIntegrity::QuoteRegistered
+    ]
 );

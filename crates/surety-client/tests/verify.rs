@@ -228,6 +228,7 @@ fn deployment() -> Deployment {
         faults: Address::ZERO,
         new_token: Address::ZERO,
         issuance: Address::ZERO,
+        integrity: Address::ZERO,
     }
 }
 

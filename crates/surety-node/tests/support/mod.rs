@@ -301,6 +301,7 @@ pub fn deployment() -> Deployment {
         faults: Address::ZERO,
         new_token: Address::ZERO,
         issuance: Address::ZERO,
+        integrity: Address::ZERO,
     }
 }
 
