@@ -41,6 +41,14 @@ pub enum Command {
     /// Verify what a quorum has signed: the set's keys, power and quorum are read from the chain, nothing is believed.
     #[command(subcommand)]
     Certificate(commands::certificate::Command),
+    /// Verify the quotes of enclaves: SGX, TDX, SEV-SNP, Nitro.
+    #[command(subcommand)]
+    Quote(commands::quote::Command),
+    /// Have containers run by hosts, and measured by monitors.
+    #[command(subcommand)]
+    Integrity(commands::integrity::Command),
+    /// Prove from the chain's state that a service's container is intact.
+    Attest(commands::attest::Command),
     /// Connect events to tasks: create flows, follow their runs, pay for them.
     #[command(subcommand)]
     Flow(commands::flow::Command),

@@ -26,6 +26,12 @@ pub mod code {
     pub const MISMATCH: u8 = 17;
     /// A certificate, or a value of the network, does not verify.
     pub const CERTIFICATE: u8 = 18;
+    /// An enclave's quote is refused.
+    pub const QUOTE: u8 = 19;
+    /// A container is not attested as intact.
+    pub const NOT_INTACT: u8 = 20;
+    /// The last record of a container is too old, or there is none.
+    pub const STALE: u8 = 21;
 }
 
 /// The exit codes and their meaning, for the help and `docs/spec/cli.md`.
@@ -68,6 +74,15 @@ pub const TABLE: &[(u8, &str)] = &[
     (
         code::CERTIFICATE,
         "a certificate, or a value of the network, does not verify",
+    ),
+    (code::QUOTE, "the quote of an enclave does not verify, or the policy refuses it"),
+    (
+        code::NOT_INTACT,
+        "the container is not intact: changed, not answering, not running, or retired",
+    ),
+    (
+        code::STALE,
+        "the last record of the container is too old, or there is none yet",
     ),
 ];
 

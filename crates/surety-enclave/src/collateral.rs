@@ -1,6 +1,8 @@
 //! What comes with a quote so that it can be verified without a network.
 
+use alloy_primitives::hex;
 use dcap_qvl::QuoteCollateralV3;
+use serde::{Deserialize, Serialize};
 use x509_cert::der::Encode;
 
 use crate::{Error, Kind, certificate, envelope::MAX_ENVELOPE};
@@ -88,15 +90,67 @@ impl DcapCollateral {
             ));
         }
         let expected = "the JSON of Intel's collateral (tcb_info, qe_identity, root_ca_crl, pck_crl and their chains)";
-        serde_json::from_str(text)
-            .map(Self)
-            .map_err(|e| Error::malformed("the collateral", e, expected))
+        let json: Json = serde_json::from_str(text).map_err(|e| Error::malformed("the collateral", e, expected))?;
+        json.read().map(Self)
     }
 
     /// Its JSON: the same fields, in the order above, without spaces.
     pub fn to_json(&self) -> String {
-        // Strings and byte strings have a JSON always.
-        serde_json::to_string(&self.0).unwrap_or_default()
+        // Strings have a JSON always.
+        serde_json::to_string(&Json::from(&self.0)).unwrap_or_default()
+    }
+}
+
+/// The JSON of the envelope, in this order: ours, so that the bytes that are hashed are no library's affair.
+#[derive(Serialize, Deserialize)]
+struct Json {
+    pck_crl_issuer_chain: String,
+    root_ca_crl: String,
+    pck_crl: String,
+    tcb_info_issuer_chain: String,
+    tcb_info: String,
+    tcb_info_signature: String,
+    qe_identity_issuer_chain: String,
+    qe_identity: String,
+    qe_identity_signature: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pck_certificate_chain: Option<String>,
+}
+
+impl Json {
+    fn read(self) -> Result<QuoteCollateralV3, Error> {
+        let bytes = |what, digits: &str| {
+            hex::decode(digits).map_err(|e| Error::malformed(what, format!("no hex ({e})"), "hex"))
+        };
+        Ok(QuoteCollateralV3 {
+            pck_crl_issuer_chain: self.pck_crl_issuer_chain,
+            root_ca_crl: bytes("`root_ca_crl`", &self.root_ca_crl)?,
+            pck_crl: bytes("`pck_crl`", &self.pck_crl)?,
+            tcb_info_issuer_chain: self.tcb_info_issuer_chain,
+            tcb_info: self.tcb_info,
+            tcb_info_signature: bytes("`tcb_info_signature`", &self.tcb_info_signature)?,
+            qe_identity_issuer_chain: self.qe_identity_issuer_chain,
+            qe_identity: self.qe_identity,
+            qe_identity_signature: bytes("`qe_identity_signature`", &self.qe_identity_signature)?,
+            pck_certificate_chain: self.pck_certificate_chain,
+        })
+    }
+}
+
+impl From<&QuoteCollateralV3> for Json {
+    fn from(collateral: &QuoteCollateralV3) -> Self {
+        Self {
+            pck_crl_issuer_chain: collateral.pck_crl_issuer_chain.clone(),
+            root_ca_crl: hex::encode(&collateral.root_ca_crl),
+            pck_crl: hex::encode(&collateral.pck_crl),
+            tcb_info_issuer_chain: collateral.tcb_info_issuer_chain.clone(),
+            tcb_info: collateral.tcb_info.clone(),
+            tcb_info_signature: hex::encode(&collateral.tcb_info_signature),
+            qe_identity_issuer_chain: collateral.qe_identity_issuer_chain.clone(),
+            qe_identity: collateral.qe_identity.clone(),
+            qe_identity_signature: hex::encode(&collateral.qe_identity_signature),
+            pck_certificate_chain: collateral.pck_certificate_chain.clone(),
+        }
     }
 }
 
@@ -156,12 +210,20 @@ impl SnpChain {
     fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
         for der in [Some(&self.key), self.intermediate.as_ref()].into_iter().flatten() {
-            // Checked when it was read, and again when the envelope is decoded.
+            // `check` refuses longer ones.
             let length = u16::try_from(der.len()).unwrap_or(u16::MAX);
             bytes.extend_from_slice(&length.to_be_bytes());
             bytes.extend_from_slice(der);
         }
         bytes
+    }
+
+    /// Refuses what has no encoding: certificates that are none, or too long.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        for der in [Some(&self.key), self.intermediate.as_ref()].into_iter().flatten() {
+            certificate::read("the chain of the report's key", der)?;
+        }
+        Ok(())
     }
 
     fn from_bytes(mut bytes: &[u8]) -> Result<Self, Error> {

@@ -30,8 +30,8 @@ impl Evidence {
     ///
     /// # Errors
     ///
-    /// [`Error::NoCollateral`] if the collateral is not of the quote's kind, [`Error::Malformed`] if both together are
-    /// longer than [`MAX_ENVELOPE`].
+    /// [`Error::NoCollateral`] if the collateral is not of the quote's kind, [`Error::Malformed`] if its certificates are
+    /// none, or both together are longer than [`MAX_ENVELOPE`].
     pub fn new(quote: Quote, collateral: Collateral) -> Result<Self, Error> {
         let kind = quote.kind();
         let expected = match (kind, &collateral) {
@@ -44,6 +44,9 @@ impl Evidence {
         };
         if let Some(expected) = expected {
             return Err(Error::NoCollateral { kind, expected });
+        }
+        if let Collateral::Snp(chain) = &collateral {
+            chain.check()?;
         }
         let evidence = Self { quote, collateral };
         let length = evidence.encode().len();

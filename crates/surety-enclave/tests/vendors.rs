@@ -161,6 +161,7 @@ fn snp_reports_with_the_chips_key() {
     for (report, key, product, version) in [
         ("snp_report.bin", "snp_vcek.der", "Milan", "2"),
         ("snp_report_v3.bin", "snp_vcek_v3.pem", "Milan", "3"),
+        ("snp_report_genoa.bin", "snp_vcek_genoa.pem", "Genoa", "3"),
     ] {
         let evidence = evidence(report, Some(key));
         let verified = check(&evidence, &Policy::default(), "2026-07-01T00:00:00Z").expect("verifies");
@@ -244,7 +245,12 @@ fn snp_keys_are_not_mixed() {
     let (one, two) = (file("snp_vcek.der"), file("snp_vcek_v3.pem"));
     let report = Quote::detect(&file("snp_report.bin")).expect("a report");
     let vlek_report = Quote::detect(&file("snp_vlek_report.bin")).expect("a report");
-    for (quote, key) in [(&report, &two), (&vlek_report, &one), (&report, &file("snp_vlek.der"))] {
+    for (quote, key) in [
+        (&report, &two),
+        (&vlek_report, &one),
+        (&report, &file("snp_vlek.der")),
+        (&report, &file("snp_vcek_other.der")),
+    ] {
         let chain = Collateral::read(Kind::SevSnp, key).expect("certificates");
         let mixed = Evidence::new(quote.clone(), chain).expect("evidence");
         check(&mixed, &Policy::default(), date).expect_err("mixed");
