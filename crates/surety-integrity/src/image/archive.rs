@@ -1,135 +1,165 @@
 //! What an engine is given: one archive that is Docker's own and OCI's layout at once, as `docker save` makes it, with
-//! the very bytes that were checked, and without any name.
+//! the very bytes that were checked, and without any name: a load cannot change what a name on the host stands for.
 
-use std::{io, path::PathBuf};
+use std::{collections::BTreeSet, io};
 
+use serde::{Deserialize, Serialize};
 use serde_json::json;
+use sha2::{Digest as _, Sha256};
 use tar::Header;
-use tokio::io::AsyncReadExt;
 
-use super::{Digest, Error, Image, Layer};
+use super::{Digest, Error, Image};
 
-/// A piece of the archive.
-enum Piece {
-    Bytes(Vec<u8>),
-    /// A layer's blob, which is hashed again as it goes out: the file could have been changed since it was checked.
-    Blob(PathBuf, Digest, u64),
+/// A blob by digest and size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Blob {
+    /// of its bytes
+    pub digest: Digest,
+    /// bytes
+    pub size: u64,
 }
 
-/// An archive that is made while it is read.
-pub struct Archive {
-    pieces: Vec<Piece>,
-    size: u64,
+/// What an image's archive is made of. Its content is what [`Contents::order`] says, one after the other.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Contents {
+    /// the platform's manifest
+    pub manifest: Blob,
+    /// its media type
+    pub media_type: String,
+    /// the configuration
+    pub config: Blob,
+    /// the layers as they travel, base first
+    pub layers: Vec<Blob>,
 }
 
 impl Image {
-    /// The archive.
+    /// What its archive is made of.
+    pub fn contents(&self) -> Contents {
+        Contents {
+            manifest: Blob { digest: self.digest, size: self.manifest.len() as u64 },
+            media_type: self.media_type.clone(),
+            config: Blob { digest: self.config_digest, size: self.config.len() as u64 },
+            layers: self.layers.iter().map(|layer| Blob { digest: layer.digest, size: layer.size }).collect(),
+        }
+    }
+}
+
+impl Contents {
+    /// Its blobs in the order in which they are in the archive, each once.
+    pub fn order(&self) -> Vec<Blob> {
+        let mut seen = BTreeSet::new();
+        [self.manifest, self.config]
+            .iter()
+            .chain(&self.layers)
+            .filter(|blob| seen.insert(blob.digest))
+            .copied()
+            .collect()
+    }
+
+    /// Bytes of its blobs.
+    pub fn size(&self) -> u64 {
+        self.order().iter().fold(0, |sum, blob| sum.saturating_add(blob.size))
+    }
+
+    /// The archive before its blobs.
     ///
     /// # Errors
-    /// [`Error::Cache`] if memory cannot be written to, which does not happen.
-    pub fn archive(&self) -> Result<Archive, Error> {
-        let blob = |digest: Digest| format!("blobs/sha256/{}", digest.hex());
-        let mut pieces = Vec::new();
-        let mut written = std::collections::BTreeSet::new();
-        let mut file = |name: &str, content: &[u8]| -> Result<(), Error> {
-            let mut bytes = head(name, content.len() as u64)?;
-            bytes.extend_from_slice(content);
-            bytes.resize(bytes.len().next_multiple_of(512), 0);
-            pieces.push(Piece::Bytes(bytes));
-            Ok(())
-        };
-        file("oci-layout", br#"{"imageLayoutVersion":"1.0.0"}"#)?;
+    /// If a name is too long for an archive, which none is.
+    pub fn head(&self) -> io::Result<Vec<u8>> {
         let index = json!({
             "schemaVersion": 2,
             "mediaType": "application/vnd.oci.image.index.v1+json",
             "manifests": [{
-                "mediaType": self.media_type, "digest": self.digest, "size": self.manifest.len(),
+                "mediaType": self.media_type, "digest": self.manifest.digest, "size": self.manifest.size,
             }],
         });
-        file("index.json", index.to_string().as_bytes())?;
-        let layers: Vec<String> = self.layers.iter().map(|layer| blob(layer.digest)).collect();
-        let docker = json!([{ "Config": blob(self.config_digest), "RepoTags": null, "Layers": layers }]);
-        file("manifest.json", docker.to_string().as_bytes())?;
-        file(&blob(self.digest), &self.manifest)?;
-        file(&blob(self.config_digest), &self.config)?;
-        for Layer { digest, size, path, .. } in &self.layers {
-            if written.insert(*digest) {
-                pieces.push(Piece::Bytes(head(&blob(*digest), *size)?));
-                pieces.push(Piece::Blob(path.clone(), *digest, *size));
-                let padding = size.next_multiple_of(512).saturating_sub(*size);
-                pieces.push(Piece::Bytes(vec![0; usize::try_from(padding).unwrap_or_default()]));
-            }
+        let layers: Vec<String> = self.layers.iter().map(|layer| name(layer.digest)).collect();
+        let docker = json!([{ "Config": name(self.config.digest), "RepoTags": null, "Layers": layers }]);
+        let mut archive = Vec::new();
+        for (name, content) in [
+            ("oci-layout", json!({ "imageLayoutVersion": "1.0.0" })),
+            ("index.json", index),
+            ("manifest.json", docker),
+        ] {
+            let content = content.to_string().into_bytes();
+            archive.extend_from_slice(&entry(name, content.len() as u64)?);
+            archive.extend_from_slice(&content);
+            archive.resize(archive.len().next_multiple_of(512), 0);
         }
-        pieces.push(Piece::Bytes(vec![0; 1024]));
-        let size = pieces.iter().fold(0_u64, |sum, piece| {
-            sum.saturating_add(match piece {
-                Piece::Bytes(bytes) => bytes.len() as u64,
-                Piece::Blob(.., size) => *size,
-            })
-        });
-        Ok(Archive { pieces, size })
+        Ok(archive)
+    }
+
+    /// What ends the archive.
+    pub fn end() -> Vec<u8> {
+        vec![0; 1024]
     }
 }
 
-impl Archive {
-    /// Its bytes.
-    pub fn size(&self) -> u64 {
-        self.size
-    }
-
-    /// Gives it piece by piece to `send`, which waits while its receiver is busy.
+impl Blob {
+    /// What is before its bytes in the archive.
     ///
     /// # Errors
-    /// Of `send`; [`Error::Digest`] if a blob is not what it was, [`Error::Cache`] if it cannot be read. What was given
-    /// then ends in the middle, and no engine takes it.
-    pub async fn send<F, E>(self, mut send: impl FnMut(Vec<u8>) -> F) -> Result<(), E>
-    where
-        F: Future<Output = Result<(), E>>,
-        E: From<Error>,
-    {
-        for piece in self.pieces {
-            match piece {
-                Piece::Bytes(bytes) if bytes.is_empty() => {}
-                Piece::Bytes(bytes) => send(bytes).await?,
-                Piece::Blob(path, digest, size) => {
-                    use sha2::Digest as _;
-                    let mut file = tokio::fs::File::open(&path).await.map_err(Error::from)?.take(size);
-                    let mut hash = sha2::Sha256::new();
-                    let mut held = Vec::new();
-                    loop {
-                        let mut next = vec![0; 128 << 10];
-                        let count = file.read(&mut next).await.map_err(Error::from)?;
-                        next.truncate(count);
-                        hash.update(&next);
-                        // The last piece is held back until the hash is known.
-                        let last = std::mem::replace(&mut held, next);
-                        if held.is_empty() {
-                            let found = Digest(hash.finalize().into());
-                            if found != digest {
-                                return Err(Error::Digest {
-                                    what: "blob in the cache".into(),
-                                    expected: digest,
-                                    found,
-                                }
-                                .into());
-                            }
-                            if !last.is_empty() {
-                                send(last).await?;
-                            }
-                            break;
-                        }
-                        if !last.is_empty() {
-                            send(last).await?;
-                        }
-                    }
-                }
+    /// As [`Contents::head`].
+    pub fn head(&self) -> io::Result<Vec<u8>> {
+        entry(&name(self.digest), self.size)
+    }
+
+    /// What is after its bytes.
+    pub fn padding(&self) -> Vec<u8> {
+        let padding = self.size.next_multiple_of(512).saturating_sub(self.size);
+        vec![0; usize::try_from(padding).unwrap_or_default()]
+    }
+}
+
+/// Checks a blob that passes by in pieces: the last piece goes on only when all is right.
+#[derive(Debug)]
+pub struct Check {
+    blob: Blob,
+    hash: Sha256,
+    left: u64,
+}
+
+impl Check {
+    /// Of this blob.
+    pub fn new(blob: Blob) -> Self {
+        Self { blob, hash: Sha256::new(), left: blob.size }
+    }
+
+    /// Bytes that are still to come.
+    pub fn left(&self) -> u64 {
+        self.left
+    }
+
+    /// Takes the next piece, of at most [`Self::left`] bytes.
+    ///
+    /// # Errors
+    /// [`Error::Size`] if it is longer, [`Error::Digest`] if it is the last and the blob is another.
+    pub fn take(&mut self, piece: &[u8]) -> Result<(), Error> {
+        let size = piece.len() as u64;
+        let what = || "blob on its way to the engine".to_owned();
+        self.left = self.left.checked_sub(size).ok_or_else(|| Error::Size {
+            what: what(),
+            expected: self.blob.size,
+            found: self.blob.size.saturating_sub(self.left).saturating_add(size),
+        })?;
+        self.hash.update(piece);
+        if self.left == 0 {
+            let found = Digest(self.hash.clone().finalize().into());
+            if found != self.blob.digest {
+                return Err(Error::Digest { what: what(), expected: self.blob.digest, found });
             }
         }
         Ok(())
     }
 }
 
-fn head(name: &str, size: u64) -> io::Result<Vec<u8>> {
+fn name(digest: Digest) -> String {
+    format!("blobs/sha256/{}", digest.hex())
+}
+
+fn entry(name: &str, size: u64) -> io::Result<Vec<u8>> {
     let mut header = Header::new_gnu();
     header.set_path(name)?;
     header.set_mode(0o644);
