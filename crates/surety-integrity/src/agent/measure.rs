@@ -25,7 +25,7 @@ pub use events::{Cursor, Event, Events};
 pub use hashes::Sha;
 pub use kernel::{Kernel, MountPoint, Process};
 pub use maps::{Mapping, Page};
-pub(crate) use tree::digest;
+pub(crate) use tree::{digest, text};
 pub use tree::{Entry, Listing, Tree, TreeDigest};
 
 use engine::Engine;

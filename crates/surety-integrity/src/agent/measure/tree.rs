@@ -100,7 +100,7 @@ pub(crate) fn digest<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> TreeDi
 }
 
 /// Bytes of a path as text.
-pub(super) fn text(path: &[u8]) -> String {
+pub(crate) fn text(path: &[u8]) -> String {
     match std::str::from_utf8(path) {
         Ok(path) => path.to_owned(),
         Err(_) => format!("0x{}", hex::encode(path)),
