@@ -238,10 +238,7 @@ interface IIntegrity {
     function subjectOf(uint256 deployment, uint32 epoch) external view returns (bytes32);
 
     /// @return what members sign for a verdict: their ballot's root
-    function rootOf(uint256 deployment, uint32 epoch, Verdict verdict, bytes32 evidence)
-        external
-        view
-        returns (bytes32);
+    function rootOf(uint256 deployment, uint32 epoch, Verdict verdict, bytes32 evidence) external view returns (bytes32);
 
     /// @return epochs recorded and paid in a set
     function paidIn(uint256 deployment, uint64 set) external view returns (uint256);

@@ -27,9 +27,14 @@ library Certificates {
     }
 
     /// @return digest what a ballot's signature is over
-    function digestOf(bytes32 domain, address service, uint64 set, bytes32 root) internal pure returns (bytes32 digest) {
-        bytes32 hash =
-            EfficientHashLib.hash(Ballots.TYPEHASH, bytes32(uint256(uint160(service))), bytes32(uint256(set)), root);
+    function digestOf(bytes32 domain, address service, uint64 set, bytes32 root)
+        internal
+        pure
+        returns (bytes32 digest)
+    {
+        bytes32 hash = EfficientHashLib.hash(
+            Ballots.TYPEHASH, bytes32(uint256(uint160(service))), bytes32(uint256(set)), root
+        );
         assembly ("memory-safe") {
             let free := mload(0x40)
             mstore(0x00, hex"1901")

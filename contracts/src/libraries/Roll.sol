@@ -147,8 +147,10 @@ library Roll {
             let member := add(table, 0x60)
             let point := add(to, 0x110)
             for {} mask {} {
-                for { let rest := and(mask, 0xffffffffffffffff) } rest { rest := and(rest, sub(rest, 1)) } {
-                    let index := byte(0, mload(add(table, mod(and(rest, sub(0, rest)), 67))))
+                for { let rest := and(mask, 0xffffffffffffffff) } rest {} {
+                    let bit := and(rest, sub(0, rest))
+                    rest := xor(rest, bit)
+                    let index := byte(0, mload(add(table, mod(bit, 67))))
                     extcodecopy(first, member, add(offset, mul(index, SIZE)), 208)
                     power := add(power, shr(192, mload(member)))
                     mcopy(point, add(member, 0x10), 0x30)
