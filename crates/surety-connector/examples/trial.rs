@@ -1,44 +1,81 @@
-//! A node without a network, to try a connector with:
-//! `cargo run -p surety-connector --example trial -- service.toml [127.0.0.1:50051] [node.token]`.
-//! It prints what connectors say, and reads what they shall do, a line each:
-//! `execute TASK INPUTS` or `validate TASK INPUTS OUTPUT`, the last ones as JSON without spaces between them; a word
-//! before them (`7 execute …`) gives the task's number, so that it can be assigned again.
+//! A node without a network, to try a connector with. It prints what connectors say, and reads what they shall do:
+//! `cargo run -p surety-connector --example trial -- --help`.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "an example prints")]
 
-use std::{error::Error, io::BufRead, net::Ipv4Addr, path::Path, time::Duration};
+use std::{io::BufRead, net::Ipv4Addr, path::Path, process::ExitCode, sync::Arc};
 
 use surety_connector::{
-    host::Kind,
     server::{Limits, Listen},
-    trial::Trial,
+    trial::{Trial, console},
 };
-use surety_primitives::{Address, B256, value::Value};
+use surety_primitives::Address;
 use surety_protocol::manifest::Network;
+use tokio::sync::mpsc;
+
+const HELP: &str = "\
+A node without a network, to try a connector with.
+
+usage: trial MANIFEST [ADDRESS] [TOKEN_FILE]
+
+  MANIFEST    the service's service.toml
+  ADDRESS     where connectors connect: HOST:PORT on loopback, or unix:/PATH (127.0.0.1:50051)
+  TOKEN_FILE  made if it isn't there (node.token)
+
+Lines of standard input, worked on side by side (those of one number one after another):
+
+  [NUMBER] execute TASK INPUTS
+  [NUMBER] validate TASK INPUTS OUTPUT
+
+INPUTS and OUTPUT are JSON without spaces between the parts. NUMBER names the task, so that it can be assigned again;
+without one it gets a number that is new, also after a restart. It ends with its input.";
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
+async fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let manifest = arguments
-        .first()
-        .ok_or("usage: trial service.toml [ADDRESS] [TOKEN_FILE]")?;
-    let listen = match arguments.get(1) {
+    if arguments
+        .iter()
+        .any(|argument| argument == "--help" || argument == "-h")
+    {
+        println!("{HELP}");
+        return ExitCode::SUCCESS;
+    }
+    let (Some(manifest), true) = (arguments.first(), arguments.len() <= 3) else {
+        eprintln!("{HELP}");
+        return ExitCode::from(2);
+    };
+    let address = arguments.get(1).map(String::as_str);
+    let token = arguments.get(2).map_or("node.token", String::as_str);
+    match start(manifest, address, token).await {
+        Ok(trial) => {
+            println!("listening on {}, token in {token}", trial.address().url());
+            console::serve(Arc::new(trial), input(), |line| println!("{line}")).await;
+            eprintln!("the input has ended, and so does the trial");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn start(manifest: &str, address: Option<&str>, token: &str) -> Result<Trial, String> {
+    let listen = match address {
         Some(text) => Listen::parse(text)?,
         None => Listen::Tcp((Ipv4Addr::LOCALHOST, 50_051).into()),
     };
-    let token = arguments.get(2).map_or("node.token", String::as_str);
+    let text = std::fs::read_to_string(manifest).map_err(|cause| format!("{manifest}: {cause}"))?;
     // What the command line reads of a service's other parts is left alone here.
-    let network = Network::parse(&std::fs::read_to_string(manifest)?, Network::PROGRAM_KEYS)?;
-    let trial = Trial::start(
-        network,
-        Address::repeat_byte(0x11),
-        &listen,
-        Path::new(token),
-        Limits::default(),
-    )
-    .await?;
-    println!("listening on {}, token in {token}", trial.address().url());
+    let network = Network::parse(&text, Network::PROGRAM_KEYS).map_err(|cause| format!("{manifest}: {cause}"))?;
+    let service = Address::repeat_byte(0x11);
+    Trial::start(network, service, &listen, Path::new(token), Limits::default())
+        .await
+        .map_err(|error| error.to_string())
+}
 
-    let (lines, mut line) = tokio::sync::mpsc::channel::<String>(16);
+/// The lines of standard input.
+fn input() -> mpsc::Receiver<String> {
+    let (lines, line) = mpsc::channel(16);
     std::thread::spawn(move || {
         for line in std::io::stdin().lock().lines().map_while(Result::ok) {
             if lines.blocking_send(line).is_err() {
@@ -46,52 +83,5 @@ async fn main() -> Result<(), Box<dyn Error>> {
             }
         }
     });
-    let (mut registered, mut emitted, mut number) = (0, 0, 0u8);
-    loop {
-        tokio::select! {
-            line = line.recv() => {
-                let Some(line) = line else { return Ok(()) };
-                number = number.wrapping_add(1);
-                match ask(&trial, &line, number).await {
-                    Ok(answer) => println!("{answer}"),
-                    Err(error) => println!("{error}"),
-                }
-            }
-            () = tokio::time::sleep(Duration::from_millis(100)) => {}
-        }
-        for new in trial.registrations().iter().skip(registered) {
-            registered += 1;
-            println!(
-                "registered {}: events {:?}, tasks {:?}",
-                new.connector, new.events, new.tasks
-            );
-        }
-        for new in trial.emissions().iter().skip(emitted) {
-            emitted += 1;
-            println!("{} emitted {} {}", new.connector, new.event, new.data);
-        }
-    }
-}
-
-async fn ask(trial: &Trial, line: &str, number: u8) -> Result<String, Box<dyn Error>> {
-    let mut words: Vec<&str> = line.split_whitespace().collect();
-    let number = match words.first().and_then(|word| word.parse().ok()) {
-        Some(given) => {
-            words.remove(0);
-            given
-        }
-        None => number,
-    };
-    let (name, inputs, kind) = match words.as_slice() {
-        ["execute", name, inputs] => (name, inputs, Kind::Execute),
-        ["validate", name, inputs, output] => {
-            let output = Value::from_json(output)?;
-            (name, inputs, Kind::Validate { output })
-        }
-        _ => return Err("expected: execute TASK INPUTS, or: validate TASK INPUTS OUTPUT".into()),
-    };
-    let inputs = Value::from_json(inputs)?;
-    let task = B256::with_last_byte(number);
-    let answer = trial.ask(task, name, inputs, kind, Duration::from_secs(60)).await?;
-    Ok(format!("task {number}: {answer:?}"))
+    line
 }

@@ -161,6 +161,11 @@ pub trait ConnectorHost: Send + Sync + 'static {
     /// The service with that address (`0x…`) or, if only one has it, that name; nothing if it isn't served here.
     async fn service(&self, service: &str) -> Option<Served>;
 
+    /// Names and addresses of the services there are, to tell a connector that asks for another one.
+    async fn services(&self) -> Vec<(String, Address)> {
+        Vec::new()
+    }
+
     /// A connector has come (back). What was pushed and not answered goes to it without the host's doing; work that
     /// only the host remembers, from before its own restart, is pushed now or any time. For the log if the host keeps
     /// none.
@@ -172,7 +177,8 @@ pub trait ConnectorHost: Send + Sync + 'static {
     async fn emit(&self, emission: Emission) -> Result<B256, Refusal>;
 
     /// A connector answers an assignment. `Ok` says that the answer is recorded durably. A refusal with
-    /// [`Code::Busy`] or [`Code::Internal`] makes the connector answer again; any other one ends the assignment.
+    /// [`Code::Busy`] or [`Code::Internal`] makes the connector answer again; any other one ends the assignment. It is
+    /// called only before the assignment's deadline.
     /// While it is called the assignment is off the server's desk: assigning the same again, even from in here, is a new
     /// delivery. It can be called again for an answer already taken, if the connector heard nothing of it.
     async fn submit(&self, submission: Submission) -> Result<(), Refusal>;

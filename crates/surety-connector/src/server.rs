@@ -1,6 +1,7 @@
 //! The node's side of the wire.
 
 mod accept;
+mod decoded;
 mod desk;
 mod rpc;
 
@@ -64,7 +65,7 @@ pub enum ServerError {
     #[error("connectors' address: found {0}, expected a loopback address such as 127.0.0.1:50051, or a unix socket")]
     NotLoopback(SocketAddr),
     /// the address can't be used
-    #[error("connectors' address {address}: {cause}")]
+    #[error("connectors' address {address}: {}", said(cause))]
     Listen {
         /// which
         address: String,
@@ -74,6 +75,13 @@ pub enum ServerError {
     /// the descriptor or the transport is broken
     #[error("connectors' server: {0}")]
     Transport(String),
+}
+
+fn said(cause: &io::Error) -> String {
+    match cause.kind() {
+        io::ErrorKind::AddrInUse => "another process listens there".to_owned(),
+        _ => cause.to_string(),
+    }
 }
 
 /// Whether an assignment is on its way.
@@ -172,8 +180,12 @@ struct Admission(Token);
 
 impl Interceptor for Admission {
     fn call(&mut self, request: tonic::Request<()>) -> Result<tonic::Request<()>, Status> {
-        match request.metadata().get("authorization") {
-            Some(found) if self.0.admits(found.as_bytes()) => Ok(request),
+        match request.metadata().get("authorization").map(|found| found.as_bytes()) {
+            Some(found) if self.0.admits(found) => Ok(request),
+            Some(found) if !Token::is_bearer(found) => Err(Status::unauthenticated(
+                "authorization: found another form, expected `Bearer TOKEN`: Bearer with a capital B, one space, and \
+                 what is in the token's file without white space around it",
+            )),
             Some(_) => Err(Status::unauthenticated(
                 "authorization: found another token than this node's",
             )),
@@ -200,7 +212,7 @@ impl Server {
         let service = ConnectorServer::new(rpc)
             .max_decoding_message_size(MAX_MESSAGE)
             .max_encoding_message_size(MAX_MESSAGE);
-        let connector = InterceptedService::new(service, Admission(token));
+        let connector = InterceptedService::new(decoded::Decoded(service), Admission(token));
         let (health, health_service) = tonic_health::server::health_reporter();
         health
             .set_service_status("surety.connector.v1.Connector", tonic_health::ServingStatus::Serving)
@@ -209,6 +221,10 @@ impl Server {
             tonic_reflection::server::Builder::configure()
                 .register_encoded_file_descriptor_set(wire::DESCRIPTOR)
                 .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+                // Each lists both.
+                .register_encoded_file_descriptor_set(tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET)
+                .register_encoded_file_descriptor_set(tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET)
+                .include_reflection_service(false)
         };
         let broken = |e: tonic_reflection::server::Error| ServerError::Transport(e.to_string());
         let reflection_v1 = reflection().build_v1().map_err(broken)?;

@@ -112,6 +112,12 @@ impl Token {
         format!("Bearer {}", self.0)
     }
 
+    /// Whether that is `Bearer`, one space and some token.
+    pub(crate) fn is_bearer(authorization: &[u8]) -> bool {
+        let token = authorization.strip_prefix(b"Bearer ");
+        token.is_some_and(|token| !token.is_empty() && token.iter().all(u8::is_ascii_graphic))
+    }
+
     /// Whether that is this token's metadata, in a time that doesn't depend on where they differ.
     pub(crate) fn admits(&self, authorization: &[u8]) -> bool {
         let expected = self.bearer();

@@ -2,6 +2,8 @@
 //! same server, and forgets everything when it ends. `cargo run -p surety-connector --example trial -- service.toml`
 //! runs one by hand; tests of connectors use it as a library.
 
+pub mod console;
+
 use std::{
     collections::HashMap,
     path::Path,
@@ -10,7 +12,7 @@ use std::{
 };
 
 use surety_primitives::{Address, B256, value::Value};
-use surety_protocol::manifest::Network;
+use surety_protocol::manifest::{Network, Unfit, Verification};
 use tokio::sync::watch;
 
 use crate::{
@@ -35,9 +37,30 @@ pub enum TrialError {
     /// an assignment was not taken
     #[error(transparent)]
     Assign(#[from] AssignError),
+    /// a node wouldn't give it to a connector
+    #[error("task `{name}`: {what}: {cause}")]
+    Unfit {
+        /// the task
+        name: String,
+        /// inputs or output
+        what: &'static str,
+        /// what was found and expected
+        cause: Unfit,
+    },
+    /// the manifest has no such task
+    #[error(transparent)]
+    Undeclared(Unfit),
+    /// nobody validates such tasks
+    #[error("task `{0}` is not validated: its verification is \"none\"")]
+    NotValidated(String),
     /// what was waited for didn't come
-    #[error("{0} did not come within {1:?}")]
-    TooLate(String, Duration),
+    #[error("{what} did not come within {} s", most.as_secs_f32())]
+    TooLate {
+        /// what
+        what: String,
+        /// how long it was waited for
+        most: Duration,
+    },
 }
 
 #[derive(Default)]
@@ -76,6 +99,10 @@ impl ConnectorHost for Host {
             service: self.service,
             network: Arc::clone(&self.network),
         })
+    }
+
+    async fn services(&self) -> Vec<(String, Address)> {
+        vec![(self.network.name.clone(), self.service)]
     }
 
     async fn registered(&self, registration: Registration) {
@@ -163,6 +190,28 @@ impl Trial {
         self.server.handle()
     }
 
+    /// What the service's manifest says.
+    pub fn network(&self) -> &Network {
+        &self.host.network
+    }
+
+    /// How long an executor has for a task, by the manifest.
+    pub fn window(&self, name: &str) -> Result<Duration, TrialError> {
+        match self.host.network.task(name) {
+            Ok(task) => Ok(Duration::from_secs(task.window.into())),
+            Err(cause) => Err(TrialError::Undeclared(cause)),
+        }
+    }
+
+    /// What a node asks a validator's connector about an output that was claimed.
+    pub fn validation(&self, name: &str, output: Value) -> Result<Kind, TrialError> {
+        let declared = self.host.network.check_outputs(name, &output);
+        declared.map_err(|cause| unfit(name, "output", cause))?;
+        let verification = self.host.network.tasks.get(name).map(|task| task.verification);
+        Assignment::validation(verification.unwrap_or(Verification::None), output)
+            .ok_or_else(|| TrialError::NotValidated(name.to_owned()))
+    }
+
     /// The service's address.
     pub fn service(&self) -> Address {
         self.host.service
@@ -199,10 +248,14 @@ impl Trial {
         };
         tokio::time::timeout(most, waiting)
             .await
-            .map_err(|_| TrialError::TooLate(what.to_owned(), most))
+            .map_err(|_| TrialError::TooLate {
+                what: what.to_owned(),
+                most,
+            })
     }
 
-    /// Gives a task to a connector and waits for its answer.
+    /// Gives a task to a connector, if the inputs are what its declaration says, and waits for its answer. What is not
+    /// answered in time is taken back. Of one task ask one thing at a time.
     pub async fn ask(
         &self,
         task: B256,
@@ -211,6 +264,8 @@ impl Trial {
         kind: Kind,
         most: Duration,
     ) -> Result<Answer, TrialError> {
+        let declared = self.host.network.check_inputs(name, &inputs);
+        declared.map_err(|cause| unfit(name, "inputs", cause))?;
         let before = self.submissions().len();
         let deadline = SystemTime::now()
             .checked_add(most)
@@ -231,15 +286,31 @@ impl Trial {
             new.find(|submission| submission.task == task)
                 .map(|submission| submission.answer)
         };
-        self.wait(&format!("an answer to task {task:#x}"), most, |trial| {
-            answer(trial).is_some()
+        let waited = self
+            .wait(&format!("an answer to task {task:#x}"), most, |trial| {
+                answer(trial).is_some()
+            })
+            .await;
+        if waited.is_err() {
+            self.handle().withdraw(self.service(), task, 0);
+        }
+        waited?;
+        answer(self).ok_or_else(|| TrialError::TooLate {
+            what: format!("an answer to task {task:#x}"),
+            most,
         })
-        .await?;
-        answer(self).ok_or_else(|| TrialError::TooLate(format!("an answer to task {task:#x}"), most))
     }
 
     /// Ends it.
     pub async fn stop(self) -> Result<(), TrialError> {
         Ok(self.server.stop(Duration::from_secs(5)).await?)
+    }
+}
+
+fn unfit(name: &str, what: &'static str, cause: Unfit) -> TrialError {
+    TrialError::Unfit {
+        name: name.to_owned(),
+        what,
+        cause,
     }
 }

@@ -33,6 +33,9 @@ fn python() -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("python-{version:.8}"));
     let python = folder.join("bin/python");
     let complete = folder.join("complete");
+    // The tests run side by side, in processes of their own.
+    let making = std::fs::File::create(folder.with_extension("lock")).unwrap();
+    making.lock().unwrap();
     if !complete.is_file() {
         run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&folder));
         run(Command::new(&python)
@@ -91,6 +94,25 @@ fn start(python: &Path, script: &str, arguments: &[&str]) -> Running {
         .stdout(Stdio::piped())
         .spawn();
     Running(child.unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_sdk_in_python_holds_what_the_one_in_rust_does() {
+    let python = python();
+    let folder = tempfile::tempdir().unwrap();
+    let trial = trial(folder.path(), "127.0.0.1:0").await;
+    let mut tests = Command::new(&python);
+    tests
+        .env("PYTHONPATH", sdk())
+        .env("SURETY_NODE", trial.address().url())
+        .env("SURETY_TOKEN", folder.path().join("token"))
+        .args(["-B", "-m", "unittest", "discover", "--verbose", "--start-directory"])
+        .arg(sdk().join("tests"));
+    tokio::task::spawn_blocking(move || run(&mut tests)).await.unwrap();
+    let numbers = trial.emissions().into_iter().map(|emission| emission.data);
+    let numbers: Vec<_> = numbers.filter_map(|data| data.field("number")?.as_number()).collect();
+    assert_eq!(numbers.len(), 6, "{numbers:?}");
+    trial.stop().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

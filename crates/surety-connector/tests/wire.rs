@@ -1,148 +1,21 @@
 //! The server with real clients: registration, events, assignments, limits, lost connections.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+mod common;
 
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use common::{MOST, Place, SERVICE, any, greet, refused, visit, wire_value};
 use surety_connector::{
     host::{Answer, Assignment, Kind, Verdict},
     sdk,
     server::{AssignError, Delivery, Limits, Listen, ServerError},
-    trial::{Trial, TrialError},
-    wire::{self, connector_client::ConnectorClient, emit_response::Outcome, refusal::Code},
+    trial::TrialError,
+    wire::{self, emit_response::Outcome, refusal::Code},
 };
-use surety_primitives::{Address, B256, value::Value};
-use surety_protocol::manifest::Network;
-use tempfile::TempDir;
+use surety_primitives::{B256, value::Value};
 use tokio::sync::Semaphore;
-use tonic::{Code as Status, Request, transport::Channel};
-
-const MOST: Duration = Duration::from_secs(20);
-const SERVICE: Address = Address::repeat_byte(0x11);
-const MANIFEST: &str = include_str!("../examples/service.toml");
-
-struct Place {
-    folder: TempDir,
-}
-
-impl Place {
-    fn new() -> Self {
-        Self {
-            folder: tempfile::tempdir().unwrap(),
-        }
-    }
-
-    fn token_file(&self) -> PathBuf {
-        self.folder.path().join("token")
-    }
-
-    async fn trial_at(&self, listen: &Listen, limits: Limits) -> Result<Trial, TrialError> {
-        let network = Network::parse(MANIFEST, &[]).unwrap();
-        Trial::start(network, SERVICE, listen, &self.token_file(), limits).await
-    }
-
-    async fn trial(&self) -> Trial {
-        self.trial_at(&any(), Limits::default()).await.unwrap()
-    }
-
-    fn token(&self) -> String {
-        std::fs::read_to_string(self.token_file()).unwrap().trim().to_owned()
-    }
-
-    /// A client that knows nothing but the wire.
-    async fn client(&self, trial: &Trial) -> Raw {
-        let channel = Channel::from_shared(trial.address().url())
-            .unwrap()
-            .connect()
-            .await
-            .unwrap();
-        Raw {
-            client: ConnectorClient::new(channel),
-            token: self.token(),
-        }
-    }
-
-    fn config(&self, trial: &Trial, name: &str) -> sdk::Config {
-        let mut config = sdk::Config::new(trial.address().url(), self.token_file(), "greeter", name)
-            .event("visited")
-            .task("greet");
-        config.pause = Duration::from_millis(20);
-        config
-    }
-}
-
-struct Raw {
-    client: ConnectorClient<Channel>,
-    token: String,
-}
-
-impl Raw {
-    fn with<T>(&self, message: T) -> Request<T> {
-        let mut request = Request::new(message);
-        request
-            .metadata_mut()
-            .insert("authorization", format!("Bearer {}", self.token).parse().unwrap());
-        request
-    }
-
-    async fn register(&mut self, connector: &str) -> Result<wire::RegisterResponse, tonic::Status> {
-        let request = self.with(wire::RegisterRequest {
-            service: "greeter".to_owned(),
-            connector: connector.to_owned(),
-            events: vec![wire::EventDeclaration {
-                name: "visited".to_owned(),
-                ..Default::default()
-            }],
-            tasks: vec![wire::TaskDeclaration {
-                name: "greet".to_owned(),
-                ..Default::default()
-            }],
-        });
-        Ok(self.client.register(request).await?.into_inner())
-    }
-
-    async fn emit(&mut self, session: &str, data: prost_types::Struct) -> Outcome {
-        let request = self.with(wire::EmitRequest {
-            session: session.to_owned(),
-            event: "visited".to_owned(),
-            data: Some(data),
-            sequence: 7,
-        });
-        let response = self.client.emit(request).await.unwrap().into_inner();
-        assert_eq!(response.sequence, 7);
-        response.outcome.unwrap()
-    }
-}
-
-fn any() -> Listen {
-    Listen::parse("127.0.0.1:0").unwrap()
-}
-
-fn visit(number: u32, visitor: &str) -> Value {
-    Value::object([("number", Value::from(number)), ("visitor", Value::from(visitor))])
-}
-
-fn wire_value(value: &Value) -> prost_types::Struct {
-    surety_connector::convert::to_struct(value)
-}
-
-fn refused(outcome: Outcome) -> (Code, String) {
-    match outcome {
-        Outcome::Refused(refusal) => (refusal.code(), refusal.message),
-        Outcome::Accepted(key) => panic!("found {key}, expected a refusal"),
-    }
-}
-
-fn greet(number: u8, visitor: &str) -> Assignment {
-    Assignment {
-        service: SERVICE,
-        task: B256::repeat_byte(number),
-        attempt: 0,
-        name: "greet".to_owned(),
-        inputs: Value::object([("visitor", visitor)]),
-        kind: Kind::Execute,
-        deadline_ms: u64::MAX,
-    }
-}
+use tonic::{Code as Status, transport::Channel};
 
 /// Greets; counts; waits for permission if it shall.
 struct Greeter {
@@ -239,14 +112,22 @@ async fn a_registration_that_does_not_fit_hears_everything_that_is_wrong() {
         ..request.clone()
     };
     let status = raw.client.register(raw.with(other)).await.unwrap_err();
-    assert_eq!(status.message(), "service: this node serves none called `another`");
+    assert_eq!(
+        status.message(),
+        format!("service: found `another`, expected one that this node serves: greeter ({SERVICE})")
+    );
     let unnamed = wire::RegisterRequest {
         connector: "a b".to_owned(),
         ..request
     };
+    let status = raw.client.register(raw.with(unnamed)).await.unwrap_err();
     assert_eq!(
-        raw.client.register(raw.with(unnamed)).await.unwrap_err().code(),
-        Status::InvalidArgument
+        (status.code(), status.message()),
+        (
+            Status::InvalidArgument,
+            "connector: found a name of 3 bytes with ' ' in it, expected 1 to 64 of the letters a to z and A to Z, \
+             digits, `-`, `_`, `.`"
+        )
     );
     // The one that fits gets all that the manifest says.
     let registered = raw.register("raw").await.unwrap();
@@ -369,6 +250,20 @@ async fn nobody_without_the_token_gets_in_and_health_is_open() {
     }
     let status = raw.client.register(wire::RegisterRequest::default()).await.unwrap_err();
     assert_eq!(status.code(), Status::Unauthenticated);
+    // What is written otherwise is told apart from what is another token.
+    for (written, message) in [
+        (place.token(), "found another form, expected `Bearer TOKEN`"),
+        (format!("bearer {}", place.token()), "found another form"),
+        (format!("Bearer  {}", place.token()), "found another form"),
+        ("Bearer 0000".to_owned(), "found another token than this node's"),
+    ] {
+        let mut request = tonic::Request::new(wire::RegisterRequest::default());
+        request.metadata_mut().insert("authorization", written.parse().unwrap());
+        let status = raw.client.register(request).await.unwrap_err();
+        assert_eq!(status.code(), Status::Unauthenticated);
+        assert!(status.message().contains(message), "{written}: {}", status.message());
+        assert!(!status.message().contains(&place.token()));
+    }
     let channel = Channel::from_shared(trial.address().url())
         .unwrap()
         .connect()
@@ -720,7 +615,7 @@ async fn p4_garbage_and_a_reader_that_does_not_read_leave_others_alone() {
     let codec = tonic_prost::ProstCodec::<wire::EmitResponse, wire::RegisterResponse>::default();
     let path = "/surety.connector.v1.Connector/Register".parse().unwrap();
     let status = grpc.unary(raw.with(wrong), path, codec).await.unwrap_err();
-    assert_eq!(status.code(), Status::Internal, "{status:?}");
+    assert_eq!(status.code(), Status::InvalidArgument, "{status:?}");
 
     // A connector that opens its stream and never reads: what it holds is bounded, the rest goes to who reads.
     let session = raw.register("sleeper").await.unwrap().session;

@@ -10,11 +10,17 @@ import time
 import grpc
 
 from . import wire
+from .pauses import Pauses
 
 log = logging.getLogger("surety_connector")
 
 MAX_MESSAGE = 1 << 20
 _FOR_GOOD = (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.UNIMPLEMENTED)
+_UNREADABLE = (
+    grpc.StatusCode.OUT_OF_RANGE,
+    grpc.StatusCode.RESOURCE_EXHAUSTED,
+    grpc.StatusCode.INVALID_ARGUMENT,
+)
 _AGAIN = (wire.Refusal.CODE_BUSY, wire.Refusal.CODE_INTERNAL)
 
 
@@ -56,6 +62,7 @@ class Connector:
         self._metadata = (("authorization", f"Bearer {token}"),)
         self._registration = wire.RegisterRequest(service=service, connector=connector)
         self._execute, self._validate = {}, {}
+        self._identities = []
         self._pause = pause
         self._pool = concurrent.futures.ThreadPoolExecutor(concurrency)
         self._room = threading.Semaphore(concurrency)
@@ -68,6 +75,10 @@ class Connector:
     def event(self, name):
         """Serves this event."""
         self._registration.events.add(name=name)
+
+    def identity(self, event, field):
+        """Serves only if the manifest's id of that event includes this field: it is what tells this connector's apart."""
+        self._identities.append((event, field))
 
     def task(self, name):
         """Serves this task; decorates `def work(job): return output`."""
@@ -136,47 +147,75 @@ class Connector:
                     return response
                 log.warning("not recorded: %s; sending it again", refusal(response).message)
             except grpc.RpcError as error:
-                if error.code() in (grpc.StatusCode.OUT_OF_RANGE, grpc.StatusCode.RESOURCE_EXHAUSTED):
+                if error.code() in _UNREADABLE:
                     raise EmitRefused(wire.Refusal.CODE_INVALID, error.details()) from error
                 log.warning("%s: %s; sending it again", error.code(), error.details())
             time.sleep(pause)
             pause = min(2 * pause, 30 * self._pause)
 
     def _run(self):
-        pause = self._pause
+        pauses = Pauses(self._pause)
         options = [("grpc.max_receive_message_length", MAX_MESSAGE), ("grpc.max_send_message_length", MAX_MESSAGE)]
         while not self._ended:
             with grpc.insecure_channel(self._target, options=options) as channel:
-                try:
-                    stub = wire.Stub(channel)
-                    session = stub.register(self._registration, metadata=self._metadata, timeout=10).session
-                    request = wire.TasksRequest(session=session)
-                    call = stub.tasks(request, metadata=self._metadata)
-                    with self._condition:
-                        self._session, self._call = (stub, session), call
-                        if self._ended:
-                            call.cancel()
-                        self._condition.notify_all()
-                    pause = self._pause
-                    # Not read before there is room: the node keeps what is not read.
-                    self._room.acquire()
-                    for assignment in call:
-                        self._take(assignment)
-                        self._room.acquire()
-                    self._room.release()
-                except grpc.RpcError as error:
-                    if self._session:
-                        self._room.release()
-                    elif error.code() in _FOR_GOOD:
-                        self._why = f"{error.code()}: {error.details()}"
-                        self.stop()
-                    log.warning("%s: %s", error.code(), error.details())
-                finally:
-                    with self._condition:
-                        self._session = None
+                pause = self._connected(channel, pauses)
                 # The channel is closed only now: answers on their way fail, and go out over the next one.
-            time.sleep(0 if self._ended else pause)
-            pause = min(2 * pause, 30 * self._pause)
+            with self._condition:
+                self._condition.wait_for(lambda: self._ended, pause)
+
+    def _connected(self, channel, pauses):
+        """One registration, until it ends; how long to wait before the next one."""
+        try:
+            stub = wire.Stub(channel)
+            registered = stub.register(self._registration, metadata=self._metadata, timeout=10)
+        except grpc.RpcError as error:
+            if error.code() in _FOR_GOOD:
+                self._end(f"{error.code()}: {error.details()}")
+            log.warning("%s: %s", error.code(), error.details())
+            return pauses.absent()
+        # Before the session is anybody's, so that nothing is emitted.
+        ids = {event.name: list(event.id) for event in registered.events}
+        for event, field in self._identities:
+            if field not in ids.get(event, []):
+                found = ", ".join(ids.get(event, []))
+                self._end(f"event {event}: found the id [{found}] in the manifest, expected one that includes `{field}`")
+                return 0
+        try:
+            call = stub.tasks(wire.TasksRequest(session=registered.session), metadata=self._metadata)
+            with self._condition:
+                self._session, self._call = (stub, registered.session), call
+                if self._ended:
+                    call.cancel()
+                self._condition.notify_all()
+            while True:
+                # Not read before there is room: the node keeps what is not read.
+                self._room.acquire()
+                try:
+                    assignment = next(call)
+                except BaseException:
+                    self._room.release()
+                    raise
+                self._take(assignment)
+        except StopIteration:
+            return pauses.lost()
+        except grpc.RpcError as error:
+            log.warning("%s: %s", error.code(), error.details())
+            if error.code() != grpc.StatusCode.FAILED_PRECONDITION:
+                return pauses.lost()
+            if pauses.first_rival():
+                log.error(
+                    "another process has registered as %s: two of one name end each other's sessions in turn. "
+                    "Stop one, or give each its own name",
+                    self._registration.connector,
+                )
+            return pauses.taken_over()
+        finally:
+            with self._condition:
+                self._session = None
+
+    def _end(self, why):
+        self._why = why
+        self.stop()
 
     def _take(self, assignment):
         key = (assignment.task, assignment.attempt)

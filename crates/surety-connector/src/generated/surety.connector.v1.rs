@@ -168,9 +168,10 @@ pub struct RegisterRequest {
     /// the service's address (0x and 40 hex digits), or its manifest's name if the node serves only one of that name
     #[prost(string, tag = "1")]
     pub service: ::prost::alloc::string::String,
-    /// names this connector among the service's on this node: 1 to 64 letters, digits, `-`, `_`, `.`
+    /// names this connector among the service's on this node: 1 to 64 of a to z, A to Z, digits, `-`, `_`, `.`
     #[prost(string, tag = "2")]
     pub connector: ::prost::alloc::string::String,
+    /// a name that is here twice counts once
     #[prost(message, repeated, tag = "3")]
     pub events: ::prost::alloc::vec::Vec<EventDeclaration>,
     #[prost(message, repeated, tag = "4")]
@@ -215,14 +216,14 @@ pub mod refusal {
     #[repr(i32)]
     pub enum Code {
         Unspecified = 0,
-        /// the value doesn't fit its declaration, or is no value of the network (NaN, infinity, over 16 deep, too long);
-        /// sending it again doesn't help
+        /// the value doesn't fit its declaration, or is no value of the network (NaN, infinity, over 16 deep), or is too long
+        /// (an output that validators are given counts with the inputs); sending it again doesn't help
         Invalid = 1,
         /// the event or task is not declared, or not one that this connector registered for
         Unknown = 2,
         /// an event with the same id and different data was recorded before; the first one stands
         Conflict = 3,
-        /// the task's time is over, or it was given to somebody else
+        /// the task's time is over, or it is answered already, by whomever
         Late = 4,
         /// the node has too much to do; send it again after a pause
         Busy = 5,
@@ -459,7 +460,7 @@ pub mod submit_request {
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SubmitResponse {
-    /// unset: taken, now or earlier
+    /// unset: taken, and on the node's disk
     #[prost(message, optional, tag = "1")]
     pub refused: ::core::option::Option<Refusal>,
 }
@@ -478,9 +479,11 @@ pub mod connector_client {
     /// `authorization: Bearer TOKEN`; the token is in a file that the node and the connector can read.
     ///
     /// Refusals of a single event or submission are data (`Refusal`), so that one of them doesn't end a stream. Statuses:
-    /// UNAUTHENTICATED (token), FAILED_PRECONDITION (no such session: register again), INVALID_ARGUMENT (registration that
-    /// doesn't fit the manifest; the details are in the message, a line each), RESOURCE_EXHAUSTED (too many connectors or
-    /// streams), UNAVAILABLE (the node is stopping: connect again).
+    /// UNAUTHENTICATED (token), FAILED_PRECONDITION (no such session: register again), INVALID_ARGUMENT (a registration that
+    /// doesn't fit the manifest, with the details in the message, a line each; or, to any call, a message that can't be
+    /// decoded, such as one with a string that is no UTF-8: don't send it again), OUT_OF_RANGE (a message over 1 MiB),
+    /// RESOURCE_EXHAUSTED (too many connectors or streams), ABORTED (another Tasks call of the session), UNAVAILABLE (the
+    /// node is stopping: connect again).
     #[derive(Debug, Clone)]
     pub struct ConnectorClient<T> {
         inner: tonic::client::Grpc<T>,
@@ -637,7 +640,9 @@ pub mod connector_client {
             self.inner.streaming(req, path, codec).await
         }
         /// Assignments for this connector, until the call is ended. What was assigned earlier and not yet answered is sent
-        /// again at the beginning, so the same task can come twice: its id is the key under which it is done once.
+        /// again at the beginning, so the same task can come twice: its id is the key under which it is done once. A session
+        /// has one such call: another one ends the earlier with ABORTED and gets what that one had. A connector that only emits
+        /// opens it too: where there are too many sessions those without it are dropped first.
         pub async fn tasks(
             &mut self,
             request: impl tonic::IntoRequest<super::TasksRequest>,
@@ -662,7 +667,7 @@ pub mod connector_client {
                 .insert(GrpcMethod::new("surety.connector.v1.Connector", "Tasks"));
             self.inner.server_streaming(req, path, codec).await
         }
-        /// Answers an assignment. Answering twice is harmless.
+        /// Answers an assignment. Answering twice is harmless: what is answered already is refused as LATE.
         pub async fn submit(
             &mut self,
             request: impl tonic::IntoRequest<super::SubmitRequest>,
@@ -733,12 +738,14 @@ pub mod connector_server {
             + std::marker::Send
             + 'static;
         /// Assignments for this connector, until the call is ended. What was assigned earlier and not yet answered is sent
-        /// again at the beginning, so the same task can come twice: its id is the key under which it is done once.
+        /// again at the beginning, so the same task can come twice: its id is the key under which it is done once. A session
+        /// has one such call: another one ends the earlier with ABORTED and gets what that one had. A connector that only emits
+        /// opens it too: where there are too many sessions those without it are dropped first.
         async fn tasks(
             &self,
             request: tonic::Request<super::TasksRequest>,
         ) -> std::result::Result<tonic::Response<Self::TasksStream>, tonic::Status>;
-        /// Answers an assignment. Answering twice is harmless.
+        /// Answers an assignment. Answering twice is harmless: what is answered already is refused as LATE.
         async fn submit(
             &self,
             request: tonic::Request<super::SubmitRequest>,
@@ -748,9 +755,11 @@ pub mod connector_server {
     /// `authorization: Bearer TOKEN`; the token is in a file that the node and the connector can read.
     ///
     /// Refusals of a single event or submission are data (`Refusal`), so that one of them doesn't end a stream. Statuses:
-    /// UNAUTHENTICATED (token), FAILED_PRECONDITION (no such session: register again), INVALID_ARGUMENT (registration that
-    /// doesn't fit the manifest; the details are in the message, a line each), RESOURCE_EXHAUSTED (too many connectors or
-    /// streams), UNAVAILABLE (the node is stopping: connect again).
+    /// UNAUTHENTICATED (token), FAILED_PRECONDITION (no such session: register again), INVALID_ARGUMENT (a registration that
+    /// doesn't fit the manifest, with the details in the message, a line each; or, to any call, a message that can't be
+    /// decoded, such as one with a string that is no UTF-8: don't send it again), OUT_OF_RANGE (a message over 1 MiB),
+    /// RESOURCE_EXHAUSTED (too many connectors or streams), ABORTED (another Tasks call of the session), UNAVAILABLE (the
+    /// node is stopping: connect again).
     #[derive(Debug)]
     pub struct ConnectorServer<T> {
         inner: Arc<T>,

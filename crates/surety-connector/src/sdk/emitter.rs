@@ -68,7 +68,7 @@ impl Emitter {
                     }
                     None => tracing::warn!(event, "the node answered nothing; emitting it again"),
                 },
-                Err(status) if too_large(&status) => {
+                Err(status) if unreadable(&status) => {
                     return Err(EmitError::Refused {
                         event: event.to_owned(),
                         code: Code::Invalid,
@@ -112,8 +112,8 @@ impl Emitter {
                         return;
                     }
                 },
-                Err(status) if too_large(&status) => {
-                    tracing::warn!(task, cause = status_text(&status), "the answer is too large");
+                Err(status) if unreadable(&status) => {
+                    tracing::warn!(task, cause = status_text(&status), "the answer cannot be read");
                     return;
                 }
                 Err(status) => tracing::warn!(task, cause = status_text(&status), "answering again"),
@@ -140,9 +140,9 @@ fn again(refusal: &wire::Refusal) -> bool {
     matches!(refusal.code(), Code::Busy | Code::Internal)
 }
 
-/// A message over the limit is refused on either side before the service sees it.
-fn too_large(status: &tonic::Status) -> bool {
-    status.code() == StatusCode::OutOfRange
+/// A message over the limit, or one that can't be decoded, is refused before the service sees it, and would be again.
+fn unreadable(status: &tonic::Status) -> bool {
+    matches!(status.code(), StatusCode::OutOfRange | StatusCode::InvalidArgument)
 }
 
 fn now_ms() -> u64 {

@@ -10,7 +10,7 @@ use std::{
 };
 
 use prost::Message as _;
-use surety_primitives::{Address, B256};
+use surety_primitives::{Address, B256, value::Value};
 use surety_protocol::manifest::Network;
 use tokio::sync::{Notify, watch};
 
@@ -34,12 +34,14 @@ pub(super) struct Session {
     pub(super) network: Arc<Network>,
     /// true when another registration has taken its place
     pub(super) over: watch::Sender<bool>,
+    /// the task stream opened last: an earlier one ends
+    pub(super) newest: watch::Sender<u64>,
 }
 
 struct Registered {
     session: Arc<Session>,
-    /// open task streams
-    streams: usize,
+    /// the open task stream
+    stream: Option<u64>,
     used: Instant,
 }
 
@@ -77,6 +79,7 @@ pub(super) struct Desk {
 /// An assignment as its answer finds it.
 pub(super) struct Found {
     pub(super) name: String,
+    pub(super) inputs: Value,
     pub(super) validates: bool,
     pub(super) took: Duration,
 }
@@ -99,10 +102,20 @@ impl State {
         });
     }
 
+    /// The stream is no longer open: what it held is anybody's.
+    fn release(&mut self, stream: u64) {
+        self.open.remove(&stream);
+        for entry in self.entries.values_mut() {
+            if entry.holder == Some(stream) {
+                entry.holder = None;
+            }
+        }
+    }
+
     fn connected(&self, service: Address, task: &str) -> bool {
-        self.sessions
-            .values()
-            .any(|known| known.streams > 0 && known.session.service == service && known.session.tasks.contains(task))
+        self.sessions.values().any(|known| {
+            known.stream.is_some() && known.session.service == service && known.session.tasks.contains(task)
+        })
     }
 }
 
@@ -143,6 +156,7 @@ impl Desk {
             tasks: registration.tasks.iter().cloned().collect(),
             network,
             over: watch::channel(false).0,
+            newest: watch::channel(0).0,
         });
         let mut state = self.lock();
         let same = |known: &Registered| {
@@ -156,7 +170,7 @@ impl Desk {
         });
         if state.sessions.len() >= self.connectors {
             // A connector that went away without a word leaves its session; the longest unused one makes room.
-            let idle = state.sessions.values().filter(|known| known.streams == 0);
+            let idle = state.sessions.values().filter(|known| known.stream.is_none());
             let oldest = idle
                 .min_by_key(|known| known.used)
                 .map(|known| known.session.id.clone())?;
@@ -168,7 +182,7 @@ impl Desk {
             id,
             Registered {
                 session: Arc::clone(&session),
-                streams: 0,
+                stream: None,
                 used: Instant::now(),
             },
         );
@@ -263,10 +277,13 @@ impl Desk {
 
     /// What the answer to a task is about.
     pub(super) fn find(&self, service: Address, task: B256, attempt: u32) -> Option<Found> {
-        let state = self.lock();
+        let mut state = self.lock();
+        // Its time may be over since anybody looked last.
+        state.drop_late(now_ms());
         let entry = state.entries.get(state.numbers.get(&(service, task, attempt))?)?;
         Some(Found {
             name: entry.assignment.name.clone(),
+            inputs: entry.assignment.inputs.clone(),
             validates: matches!(entry.assignment.kind, Kind::Validate { .. }),
             took: entry.since.map(|since| since.elapsed()).unwrap_or_default(),
         })
@@ -284,14 +301,19 @@ impl Desk {
         })
     }
 
-    /// A task stream has opened.
+    /// A task stream has opened. It takes the place of the session's earlier one, with what went out on that.
     pub(super) fn opened(&self, session: &Session) -> u64 {
-        let stream = self.number();
         let mut state = self.lock();
+        let stream = self.number();
         state.open.insert(stream);
-        if let Some(known) = state.sessions.get_mut(&session.id) {
-            known.streams = known.streams.saturating_add(1);
+        let earlier = match state.sessions.get_mut(&session.id) {
+            Some(known) => known.stream.replace(stream),
+            None => None,
+        };
+        if let Some(earlier) = earlier {
+            state.release(earlier);
         }
+        session.newest.send_replace(stream);
         stream
     }
 
@@ -299,16 +321,13 @@ impl Desk {
     pub(super) fn closed(&self, session: &Session, stream: u64) {
         {
             let mut state = self.lock();
-            state.open.remove(&stream);
-            if let Some(known) = state.sessions.get_mut(&session.id) {
-                known.streams = known.streams.saturating_sub(1);
+            if let Some(known) = state.sessions.get_mut(&session.id)
+                && known.stream == Some(stream)
+            {
+                known.stream = None;
                 known.used = Instant::now();
             }
-            for entry in state.entries.values_mut() {
-                if entry.holder == Some(stream) {
-                    entry.holder = None;
-                }
-            }
+            state.release(stream);
         }
         self.changed.notify_waiters();
     }
@@ -317,14 +336,28 @@ impl Desk {
     pub(super) fn take(&self, session: &Session, stream: u64) -> Option<wire::Assignment> {
         let mut state = self.lock();
         state.drop_late(now_ms());
-        let entry = state.entries.values_mut().find(|entry| {
-            entry.holder.is_none()
-                && entry.assignment.service == session.service
-                && session.tasks.contains(&entry.assignment.name)
-        })?;
-        entry.holder = Some(stream);
-        entry.since.get_or_insert_with(Instant::now);
-        Some(entry.message.clone())
+        if !state.open.contains(&stream) {
+            return None;
+        }
+        loop {
+            let (number, entry) = state.entries.iter_mut().find(|(_, entry)| {
+                entry.holder.is_none()
+                    && entry.assignment.service == session.service
+                    && session.tasks.contains(&entry.assignment.name)
+            })?;
+            let assignment = &entry.assignment;
+            if let Err(unfit) = session.network.check_inputs(&assignment.name, &assignment.inputs) {
+                // Who asked for it may have written anything; the manifest is what connectors are written for.
+                tracing::warn!(task = %assignment.task, name = assignment.name, %unfit, "inputs that don't fit: not done");
+                let (number, key) = (*number, key(assignment));
+                state.numbers.remove(&key);
+                state.entries.remove(&number);
+                continue;
+            }
+            entry.holder = Some(stream);
+            entry.since.get_or_insert_with(Instant::now);
+            return Some(entry.message.clone());
+        }
     }
 }
 
@@ -355,6 +388,23 @@ impl Drop for Answering {
         }
         drop(state);
         self.desk.changed.notify_waiters();
+    }
+}
+
+/// Bytes by which validators would be asked about this output; `Err` with them if no message has so many.
+pub(super) fn askable(task: B256, name: &str, inputs: Value, output: Value) -> Result<(), usize> {
+    let validation = Assignment {
+        service: Address::ZERO,
+        task,
+        attempt: u32::MAX,
+        name: name.to_owned(),
+        inputs,
+        kind: Kind::Validate { output },
+        deadline_ms: u64::MAX,
+    };
+    match message(&validation) {
+        Err(AssignError::TooLarge { found, .. }) => Err(found),
+        _ => Ok(()),
     }
 }
 

@@ -1,19 +1,20 @@
 //! The calls: what comes in is held to the manifest before the host sees it.
 
-use std::{pin::Pin, sync::Arc};
+use std::{collections::BTreeSet, pin::Pin, sync::Arc};
 
 use futures_util::{Stream, StreamExt};
 use surety_primitives::{B256, value::Value};
+use surety_protocol::manifest::Verification;
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{
-    Limits,
-    desk::{Desk, Session},
+    Limits, decoded,
+    desk::{Desk, Session, askable},
 };
 use crate::{
-    convert, declarations,
+    MAX_MESSAGE, convert, declarations,
     host::{Answer, ConnectorHost, Emission, MAX_REASON, Refusal, Registration, Submission, Verdict},
     wire::{self, connector_server::Connector, emit_response::Outcome, refusal::Code, submit_request, verdict},
 };
@@ -55,9 +56,12 @@ impl<H: ConnectorHost> Inner<H> {
     async fn register(&self, request: wire::RegisterRequest) -> Result<wire::RegisterResponse, Status> {
         let name = &request.connector;
         let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-        if name.is_empty() || name.len() > MAX_NAME || !name.chars().all(good) {
+        let odd = name.chars().find(|c| !good(*c));
+        if name.is_empty() || name.len() > MAX_NAME || odd.is_some() {
+            let with = odd.map(|c| format!(" with {c:?} in it")).unwrap_or_default();
             return Err(Status::invalid_argument(format!(
-                "connector: found a name of {} bytes, expected 1 to {MAX_NAME} letters, digits, `-`, `_`, `.`",
+                "connector: found a name of {} bytes{with}, expected 1 to {MAX_NAME} of the letters a to z and A to Z, \
+                 digits, `-`, `_`, `.`",
                 name.len()
             )));
         }
@@ -69,19 +73,31 @@ impl<H: ConnectorHost> Inner<H> {
             )));
         }
         let served = self.within(self.host.service(&request.service)).await?;
-        let served = served.ok_or_else(|| {
+        let Some(served) = served else {
             let shown: String = request.service.chars().take(MAX_NAME).collect();
-            Status::invalid_argument(format!("service: this node serves none called `{shown}`"))
-        })?;
+            let all = self.within(self.host.services()).await?;
+            let all: Vec<String> = all
+                .iter()
+                .map(|(name, address)| format!("{name} ({address})"))
+                .collect();
+            let message = format!(
+                "service: found `{shown}`, expected one that this node serves: {}",
+                all.join(", ")
+            );
+            return Err(Status::invalid_argument(clip(message, 4 * MAX_REASON)));
+        };
         let wrong = declarations::mismatches(&served.network, &request);
         if !wrong.is_empty() {
             return Err(Status::invalid_argument(clip(wrong.join("\n"), 4 * MAX_REASON)));
         }
+        // What is asked for twice is served once.
+        let events: BTreeSet<String> = request.events.into_iter().map(|event| event.name).collect();
+        let tasks: BTreeSet<String> = request.tasks.into_iter().map(|task| task.name).collect();
         let registration = Registration {
             service: served.service,
             connector: request.connector,
-            events: request.events.into_iter().map(|event| event.name).collect(),
-            tasks: request.tasks.into_iter().map(|task| task.name).collect(),
+            events: events.into_iter().collect(),
+            tasks: tasks.into_iter().collect(),
         };
         let network = Arc::clone(&served.network);
         let session = self
@@ -181,6 +197,16 @@ impl<H: ConnectorHost> Inner<H> {
                     .network
                     .check_outputs(&found.name, &output)
                     .map_err(|unfit| Refusal::new(Code::Invalid, unfit.to_string()))?;
+                let declared = session.network.tasks.get(&found.name);
+                if declared.is_some_and(|task| task.verification == Verification::Verify) {
+                    askable(task, &found.name, found.inputs, output.clone()).map_err(|size| {
+                        let message = format!(
+                            "output: found {size} bytes with the task's inputs, expected at most {MAX_MESSAGE}: \
+                             validators are given both in one message"
+                        );
+                        Refusal::new(Code::Invalid, message)
+                    })?;
+                }
                 Answer::Output(output)
             }
             Some(submit_request::Answer::Verdict(verdict)) if found.validates => Answer::Verdict {
@@ -291,7 +317,7 @@ impl<H: ConnectorHost> Connector for Rpc<H> {
             .into_inner()
             .map(move |request| {
                 let inner = Arc::clone(&inner);
-                async move { inner.emit(request?).await }
+                async move { inner.emit(request.map_err(decoded::status)?).await }
             })
             // In order; the stream is not read while so many are being recorded.
             .buffered(emissions)
@@ -306,8 +332,9 @@ impl<H: ConnectorHost> Connector for Rpc<H> {
         let (send, receive) = mpsc::channel(self.inner.limits.queue);
         let desk = Arc::clone(&self.inner.desk);
         let mut stopped = self.stopped.clone();
+        let stream = desk.opened(&session);
         tokio::spawn(async move {
-            let stream = desk.opened(&session);
+            let mut newest = session.newest.subscribe();
             let mut over = session.over.subscribe();
             let deliver = async {
                 loop {
@@ -327,6 +354,9 @@ impl<H: ConnectorHost> Connector for Rpc<H> {
                 () = send.closed() => None,
                 _ = over.wait_for(|over| *over) => {
                     Some(Status::failed_precondition("another connector has registered under this name"))
+                }
+                _ = newest.wait_for(|newest| *newest > stream) => {
+                    Some(Status::aborted("another Tasks call of this session has taken the place of this one"))
                 }
                 _ = stopped.wait_for(|stop| *stop) => Some(Status::unavailable("the node is stopping")),
             };

@@ -45,6 +45,11 @@ impl ConnectorHost for Host {
         })
     }
 
+    async fn services(&self) -> Vec<(String, Address)> {
+        let all = self.services.iter();
+        all.map(|(address, network)| (network.name.clone(), *address)).collect()
+    }
+
     async fn registered(&self, registration: Registration) {
         tracing::info!(service = %registration.service, connector = registration.connector, "connector registered");
         let _stopping = self.commands.send(Command::Registered(registration)).await;

@@ -31,7 +31,7 @@ pub enum JsonError {
         expected: &'static str,
     },
     /// An integer that no double is, or a number beyond all doubles. Carried as a decimal string it keeps its value.
-    #[error("number at byte {at} is not exactly a double, expected it as a decimal string")]
+    #[error("number at byte {at} is too large for a double or between two, expected it as a decimal string")]
     Number {
         /// Where.
         at: usize,
