@@ -12,7 +12,7 @@ use std::{
 use alloy::primitives::Address;
 use serde::{Deserialize, Serialize};
 
-use crate::network::config::NetworkConfig;
+use crate::{integrity::config::IntegrityConfig, network::config::NetworkConfig};
 
 /// A complete, documented `node.toml`.
 pub const EXAMPLE: &str = include_str!("node.example.toml");
@@ -67,6 +67,9 @@ pub struct Config {
     /// The network of events and tasks; absent: no part in it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub network: Option<NetworkConfig>,
+    /// Containers that are monitored and attested; absent: no part in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub integrity: Option<IntegrityConfig>,
     /// Where preimages come from.
     #[serde(default)]
     pub preimages: PreimageConfig,
@@ -366,6 +369,11 @@ impl Config {
             join(&mut network.connector_token);
             network.services.iter_mut().for_each(|s| join(&mut s.manifest));
         }
+        if let Some(integrity) = &mut self.integrity {
+            join(&mut integrity.image_cache);
+            integrity.ssh_key.iter_mut().for_each(join);
+            integrity.services.iter_mut().for_each(|s| join(&mut s.manifest));
+        }
     }
 
     /// Checks every bound.
@@ -400,17 +408,37 @@ impl Config {
             ("forced.reserve_wei", self.forced.reserve_wei, 0, i64::MAX as u64),
         ];
         let network = self.network.iter().flat_map(NetworkConfig::rows);
-        for (key, found, low, high) in rows.into_iter().chain(network) {
+        let integrity = self.integrity.iter().flat_map(IntegrityConfig::rows);
+        for (key, found, low, high) in rows.into_iter().chain(network).chain(integrity) {
             if !(low..=high).contains(&found) {
                 return Err(bounds(key, found, format!("{low} to {high}")));
             }
         }
-        if self.services.is_empty() && self.network.as_ref().is_none_or(|n| n.services.is_empty()) {
+        let idle = self.services.is_empty() && self.network.as_ref().is_none_or(|n| n.services.is_empty());
+        if idle && self.integrity.is_none() {
             return Err(bounds(
                 "service",
                 "none",
-                "at least one [[service]] or [[network.service]]".into(),
+                "at least one [[service]] or [[network.service]], or the section [integrity]".into(),
             ));
+        }
+        if let Some(integrity) = &self.integrity {
+            if self.network.is_none() {
+                return Err(bounds(
+                    "integrity",
+                    "set without network",
+                    "the section [network] too: monitors vote over it".into(),
+                ));
+            }
+            for (i, s) in integrity.services.iter().enumerate() {
+                if integrity.services.iter().take(i).any(|t| t.address == s.address) {
+                    return Err(bounds(
+                        "integrity.service.address",
+                        s.address,
+                        "each service once".into(),
+                    ));
+                }
+            }
         }
         if let Some(network) = &self.network {
             for (i, s) in network.services.iter().enumerate() {
@@ -491,6 +519,32 @@ mod tests {
         assert_eq!(of(player.fitted(120)), (15, 15));
         assert_eq!(of(player.fitted(8)), (1, 1));
         assert_eq!(of(player.fitted(0)), (1, 1));
+    }
+
+    #[test]
+    fn what_is_commented_out_in_the_example_is_valid_too() {
+        let text: String = EXAMPLE
+            .lines()
+            .map(|line| match line.strip_prefix('#') {
+                // A comment begins with a space, a key does not.
+                Some(key) if !key.starts_with(' ') => format!("{key}\n"),
+                _ => format!("{line}\n"),
+            })
+            .collect();
+        let c = Config::parse(&text).expect("the example with everything switched on must parse");
+        let integrity = c.integrity.as_ref().expect("has the section");
+        let defaults: IntegrityConfig =
+            toml::from_str("listen = \"127.0.0.1:1\"\nimage_cache = \"images\"").expect("the least there can be");
+        assert_eq!(integrity.rows(), defaults.rows());
+        assert_eq!(integrity.services.len(), 1);
+        let e = Config::parse(&text.replace("answer_ms = 4000", "answer_ms = 1")).expect_err("out of bounds");
+        assert!(e.to_string().contains("integrity.answer_ms = 1"), "{e}");
+        let alone = EXAMPLE.replace(
+            "#[integrity]",
+            "[integrity]\nlisten = \"127.0.0.1:1\"\nimage_cache = \"i\"",
+        );
+        let e = Config::parse(&alone).expect_err("without the network");
+        assert!(e.to_string().contains("[network]"), "{e}");
     }
 
     #[test]

@@ -19,6 +19,7 @@ pub mod config;
 pub mod events;
 pub mod executor;
 mod forced;
+pub mod integrity;
 pub mod json_rpc;
 pub mod keystore;
 pub mod metrics;

@@ -351,6 +351,7 @@ impl NodeBuilder {
             (Some(network), Some(sender)) => {
                 let parts = network::Parts {
                     config: network,
+                    integrity: config.integrity,
                     data_dir,
                     signer: signer.clone(),
                     contracts: Contracts::new(sender.rpc().clone(), deployment.clone()),

@@ -3,7 +3,9 @@
 //! One task owns all state. What takes time (pairings, commits, the chain, other peers) is done elsewhere and comes
 //! back as a [`Completion`]; so nothing here waits, and what a machine sees is one sequence of inputs.
 
+mod attest;
 mod events;
+pub(crate) mod monitors;
 mod questions;
 mod runs;
 mod tasks;
@@ -22,7 +24,7 @@ use surety_primitives::{Domain, sealed, set::MAX_MEMBERS, vote::Vote};
 use surety_protocol::{
     manifest,
     network::{
-        Done, EventConsensus, Message, Ticket, Work, crypto_bls::BlsScheme, event, evidence::Evidence,
+        Done, EventConsensus, Message, Ticket, Work, crypto_bls::BlsScheme, event, evidence::Evidence, measure,
         message::Sighting,
     },
 };
@@ -79,6 +81,7 @@ pub(crate) enum Command {
 pub(crate) struct Inbox {
     pub(crate) commands: mpsc::Receiver<Command>,
     pub(crate) questions: mpsc::Receiver<Question>,
+    pub(crate) queries: mpsc::Receiver<crate::integrity::api::Query>,
     pub(crate) updates: mpsc::Receiver<ChainUpdate>,
     pub(crate) peers: PeerEvents,
     pub(crate) completions: mpsc::Receiver<(u64, Completion)>,
@@ -106,6 +109,10 @@ pub(crate) enum Until {
     Settled(B256, u8),
     /// the run is closed
     Closed(B256),
+    /// the epoch of the deployment is recorded, or it is over
+    Recorded(U256, u64),
+    /// the host of the deployment is punished
+    HostPunished(U256),
     /// the operator is reported about the subject
     Reported(Address, Address, B256),
     /// nothing: it is tried a few times
@@ -119,6 +126,8 @@ pub(crate) enum Target {
     Events(Address),
     /// the machine of a task
     Task(B256),
+    /// the machine of a deployment
+    Deployment(U256),
 }
 
 /// An emission on its way to the disk.
@@ -147,6 +156,14 @@ pub(crate) enum Completion {
     Fetched(B256, Option<Vec<u8>>),
     /// The draw of the runs of a block.
     Mix(u64, Option<Draw>),
+    /// A vote on a deployment is durable, or contradicts what is.
+    MeasurementStored(U256, Ticket, Result<bool, StoreError>),
+    /// A deployment was measured.
+    Measured(U256, Box<crate::integrity::watch::Measured>),
+    /// A deployment's engine told of something.
+    Stirred(U256),
+    /// An attempt to deploy is over.
+    Deployed(U256, Result<(), String>),
     /// Something was written that nobody waits for.
     Written,
 }
@@ -165,6 +182,24 @@ pub(crate) struct Service {
     /// events certified lately; oldest first in the order
     pub(crate) certified_keys: HashSet<B256>,
     pub(crate) certified_order: VecDeque<B256>,
+}
+
+impl Service {
+    /// One that nothing is known of yet.
+    pub(crate) fn new(network: Arc<manifest::Network>, secret: &[u8; 32]) -> Self {
+        let scheme = BlsScheme::new(Some(surety_primitives::keys::voting_secret(secret)), []);
+        Self {
+            network,
+            scheme: Arc::new(RwLock::new(scheme)),
+            events: None,
+            pending: HashMap::new(),
+            certified: 0,
+            recent: VecDeque::new(),
+            arriving: HashMap::new(),
+            certified_keys: HashSet::new(),
+            certified_order: VecDeque::new(),
+        }
+    }
 }
 
 /// What runs recorded in a block are drawn with.
@@ -227,6 +262,8 @@ pub(crate) struct Driver {
     /// counts reorganisations; what was begun before one is void after it
     pub(crate) epoch: u64,
     pub(crate) asking: Arc<Semaphore>,
+    /// what is monitored; `None` without the integrity part
+    pub(crate) integrity: Option<monitors::Integrity>,
 }
 
 /// Unix milliseconds.
@@ -242,6 +279,7 @@ impl Driver {
         let Inbox {
             mut commands,
             mut questions,
+            mut queries,
             mut updates,
             mut peers,
             mut completions,
@@ -275,6 +313,7 @@ impl Driver {
                     self.commit_emissions();
                 }
                 Some(question) = questions.recv() => self.question(question),
+                Some(query) = queries.recv() => self.query(query),
                 () = tokio::time::sleep(wait) => {}
                 _ = stop.changed() => return,
             }
@@ -288,7 +327,7 @@ impl Driver {
         let now = now_ms();
         let events = self.services.values().filter_map(|s| s.events.as_ref()?.next_tick());
         let tasks = self.tasks.values().filter_map(|t| t.machine.next_tick());
-        let next = events.chain(tasks).min();
+        let next = events.chain(tasks).chain(self.next_monitor_tick()).min();
         // Never zero: what is due is done in the turn that follows.
         next.map_or(IDLE, |at| {
             Duration::from_millis(at.saturating_sub(now).max(1)).min(IDLE)
@@ -312,6 +351,7 @@ impl Driver {
             self.feed_events(service, event::Input::Tick).await;
         }
         self.tick_tasks(now).await;
+        self.tick_monitors(now).await;
     }
 
     fn command(&mut self, command: Command) {
@@ -327,7 +367,14 @@ impl Driver {
         let void = epoch != self.epoch
             && matches!(
                 completion,
-                Completion::Stored(..) | Completion::TaskStored(..) | Completion::Computed(..) | Completion::Mix(..)
+                Completion::Stored(..)
+                    | Completion::TaskStored(..)
+                    | Completion::Computed(..)
+                    | Completion::Mix(..)
+                    | Completion::MeasurementStored(..)
+                    | Completion::Measured(..)
+                    | Completion::Stirred(..)
+                    | Completion::Deployed(..)
             );
         if void {
             return;
@@ -349,7 +396,18 @@ impl Driver {
                 let input = surety_protocol::network::task::Input::Stored { ticket, kept };
                 self.feed_task(task, input).await;
             }
-            Completion::Stored(_, _, Err(error)) | Completion::TaskStored(_, _, Err(error)) => {
+            Completion::MeasurementStored(id, ticket, Ok(kept)) => {
+                self.feed_monitor(id, measure::Input::Stored { ticket, kept }).await;
+            }
+            Completion::Measured(id, measured) => self.measured(id, *measured).await,
+            Completion::Stirred(id) => self.feed_monitor(id, measure::Input::Stirred).await,
+            Completion::Deployed(id, result) => self.deployed(id, result).await,
+            Completion::Computed(Target::Deployment(id), ticket, done) => {
+                self.feed_monitor(id, measure::Input::Computed { ticket, done }).await;
+            }
+            Completion::Stored(_, _, Err(error))
+            | Completion::TaskStored(_, _, Err(error))
+            | Completion::MeasurementStored(_, _, Err(error)) => {
                 // Nothing is signed that is not on disk: this node is silent until it can write again.
                 tracing::error!(%error, "a vote could not be recorded, and is not cast");
             }
@@ -383,6 +441,8 @@ impl Driver {
                             message: said,
                         };
                         self.feed_task(task, input).await;
+                    } else if said.body.deployment().is_some() {
+                        self.hear_monitor(message.from, said).await;
                     } else {
                         let input = event::Input::Message {
                             from: message.from,
@@ -531,6 +591,12 @@ impl Driver {
 
     /// Has something sent, in turn with the service's other operators, and again until the chain shows it.
     pub(crate) fn intend(&mut self, id: B256, wish: Wish, service: Address, until: Until) {
+        let others = self.ledger.operators(service);
+        self.intend_among(id, wish, service, until, &others);
+    }
+
+    /// The same, in turn with those who know of it.
+    pub(crate) fn intend_among(&mut self, id: B256, wish: Wish, service: Address, until: Until, others: &[Address]) {
         if self.intents.contains_key(&id) {
             return;
         }
@@ -538,8 +604,7 @@ impl Driver {
             tracing::error!(?until, "too many transactions are wanted: one is forgotten");
             self.intents.pop_first();
         }
-        let others = self.ledger.operators(service);
-        self.relay.wish(id, wish.clone(), &others);
+        self.relay.wish(id, wish.clone(), others);
         self.intents.insert(
             id,
             Intent {
@@ -564,6 +629,11 @@ impl Driver {
                     .get(&run)
                     .is_some_and(|r| r.closed || r.settled.contains_key(&step)),
                 Until::Closed(run) => ledger.runs.get(&run).is_none_or(|r| r.closed),
+                Until::Recorded(id, epoch) => ledger
+                    .deployments
+                    .get(id.into())
+                    .is_none_or(|d| !d.status.is_live() || d.baseline.is_some() && d.last_epoch >= epoch),
+                Until::HostPunished(id) => ledger.deployments.get(id.into()).is_none_or(|d| d.punished),
                 Until::Reported(service, operator, subject) => ledger.reported.contains(&(service, operator, subject)),
                 Until::Tried => intent.tries >= 3,
             };
@@ -598,6 +668,9 @@ impl Driver {
                 for service in self.services.values_mut() {
                     service.events = None;
                 }
+                if let Some(integrity) = &mut self.integrity {
+                    integrity.watched.clear();
+                }
             }
             News::CaughtUp => {
                 self.caught_up = true;
@@ -609,6 +682,7 @@ impl Driver {
                         self.set_fixed(set, quorum).await;
                     }
                 }
+                self.watch_all().await;
                 self.head().await;
             }
             News::Flow(flow) => self.flow_created(&flow),
@@ -617,12 +691,14 @@ impl Driver {
             News::Head => self.head().await,
             News::Set(set, quorum) => {
                 self.know_sets(set.service());
+                self.monitors_changed(&set, quorum).await;
                 self.set_fixed(set, quorum).await;
             }
             News::Members => self.publish_members(),
             News::Run(run) => {
                 self.stirred.insert(run);
             }
+            News::Deployment(id) => self.deployment_changed(id).await,
         }
     }
 
@@ -661,6 +737,7 @@ impl Driver {
     /// What a new block calls for.
     async fn head(&mut self) {
         self.tick_tasks_block().await;
+        self.head_monitors().await;
         self.pursue();
         let (block, time) = (self.ledger.block, self.ledger.time);
         let due: Vec<(B256, Address)> = self

@@ -14,7 +14,10 @@ use surety_chain::{
     ChainEvent, Contracts, Cursor, Error, EventConfig, EventSource, SetRecord,
     bindings::{IFaults, IQuorum, IRegistry, IStaking, ITasks, Step, Trigger},
 };
+use surety_primitives::measurement::DeploymentId;
 use tokio::sync::{mpsc, watch};
+
+use crate::integrity::{chain as integrity, ledger::Change};
 
 /// Longest pause after failures.
 const MAX_PAUSE: Duration = Duration::from_secs(30);
@@ -99,6 +102,8 @@ pub(crate) enum ChainUpdate {
     },
     /// A case was punished.
     Punished(B256),
+    /// Something happened to a deployment.
+    Deployment(DeploymentId, Box<Change>),
 }
 
 /// A member as it is now.
@@ -141,7 +146,14 @@ impl Follower {
         let d = self.contracts.deployment();
         EventSource::new(
             self.contracts.rpc().clone(),
-            vec![d.quorum, d.tasks, d.faults, d.staking, d.registry],
+            vec![
+                d.quorum,
+                d.tasks,
+                d.faults,
+                d.staking,
+                d.registry,
+                integrity::address(d),
+            ],
             EventConfig {
                 confirmations: self.confirmations,
                 ..EventConfig::default()
@@ -356,6 +368,10 @@ impl Follower {
         }
         if at == d.faults {
             return Ok(faults(log, *topic));
+        }
+        if at == integrity::address(d) {
+            let change = integrity::decode(&self.contracts, &self.services, log).await?;
+            return Ok(change.map(|(id, change)| ChainUpdate::Deployment(id, Box::new(change))));
         }
         Ok(None)
     }

@@ -7,9 +7,10 @@ use std::{
 
 use alloy::primitives::{Address, B256, U256};
 use surety_chain::bindings::Step;
-use surety_primitives::{certificate::Quorum, set::Set};
+use surety_primitives::{certificate::Quorum, measurement::DeploymentId, set::Set};
 
 use super::follow::{ChainUpdate, FlowRecord, Member};
+use crate::integrity::ledger::Deployments;
 
 /// Sets kept of a service: those that runs still refer to.
 const SETS: usize = 64;
@@ -59,6 +60,7 @@ pub(crate) struct Ledger {
     /// operators reported about a subject of a service
     pub(crate) reported: std::collections::HashSet<(Address, Address, B256)>,
     pub(crate) cases: HashMap<B256, Case>,
+    pub(crate) deployments: Deployments,
 }
 
 /// What an update means for the driver, beyond the ledger.
@@ -80,6 +82,8 @@ pub(crate) enum News {
     Flow(Arc<FlowRecord>),
     /// Something changed about a run.
     Run(B256),
+    /// Something changed about a deployment.
+    Deployment(DeploymentId),
 }
 
 impl Ledger {
@@ -188,6 +192,10 @@ impl Ledger {
                 self.reported.insert((service, operator, subject));
                 self.cases.insert(case, Case { service, until });
                 News::None
+            }
+            ChainUpdate::Deployment(id, change) => {
+                self.deployments.apply(id, *change);
+                News::Deployment(id)
             }
             ChainUpdate::Punished(case) => {
                 self.cases.remove(&case);

@@ -22,5 +22,6 @@ mod relay;
 mod start;
 mod store;
 
+pub(crate) use driver::{Completion, monitors::Report, now_ms};
 pub use start::{NetworkError, NetworkHandle};
 pub(crate) use start::{Parts, start};

@@ -17,6 +17,9 @@ use surety_chain::{
 };
 use tokio::sync::{Semaphore, watch};
 
+use super::driver::monitors::Report;
+use crate::integrity::chain as integrity;
+
 /// Transactions waiting for their turn, at most; more are refused and asked for again by whoever wants them.
 const MAX_WAITING: usize = 1_024;
 /// Times one is tried again after failures that may pass.
@@ -51,6 +54,10 @@ pub(crate) enum Wish {
     Punish(B256),
     /// Keep a block's randomness before the EVM forgets its hash.
     Pin(u64),
+    /// Record a baseline, or an epoch's verdict.
+    ReportEpoch(Box<Report>),
+    /// Slash the host of a drifted deployment.
+    PunishHost(U256),
 }
 
 impl Wish {
@@ -65,6 +72,8 @@ impl Wish {
             Self::WrongResult(..) => "reportResult",
             Self::Punish(_) => "punish",
             Self::Pin(_) => "pin",
+            Self::ReportEpoch(_) => "report",
+            Self::PunishHost(_) => "punish host",
         }
     }
 }
@@ -216,6 +225,8 @@ impl Relay {
                 };
                 self.actions.pin_randomness(*block, randomness.header).await?
             }
+            Wish::ReportEpoch(report) => integrity::report(&self.actions, report).await?,
+            Wish::PunishHost(deployment) => self.actions.punish_host((*deployment).into()).await?,
         };
         Ok(true)
     }

@@ -1,10 +1,10 @@
 //! The network part of a node put together.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet, VecDeque},
+    collections::{BTreeMap, HashMap, HashSet},
     net::SocketAddr,
     path::PathBuf,
-    sync::{Arc, RwLock},
+    sync::Arc,
     time::Duration,
 };
 
@@ -20,9 +20,10 @@ use surety_connector::{
     Token, TokenError,
     server::{Limits, Listen, Server, ServerError},
 };
+use surety_integrity::image::{Cache, Options, Puller};
 use surety_p2p::{BadIdentity, Identity, Members, Network};
 use surety_primitives::keys;
-use surety_protocol::{manifest, network::crypto_bls::BlsScheme};
+use surety_protocol::manifest::{self, container::Container};
 use tokio::{
     sync::{Semaphore, mpsc, watch},
     task::JoinHandle,
@@ -31,12 +32,13 @@ use tokio::{
 use super::{
     api::{Api, ApiServer},
     config::NetworkConfig,
-    driver::{COMMANDS, COMPLETIONS, Driver, Service},
+    driver::{COMMANDS, COMPLETIONS, Driver, Service, monitors},
     follow::Follower,
     host::Host,
     relay::Relay,
     store::NetworkStore,
 };
+use crate::integrity::{self, IntegrityError, config::IntegrityConfig};
 use crate::store::{CommitHook, Identity as StoreIdentity, StoreError};
 
 /// Updates of the chain waiting for the driver.
@@ -111,6 +113,9 @@ pub enum NetworkError {
     /// The chain.
     #[error(transparent)]
     Chain(#[from] surety_chain::Error),
+    /// The integrity part.
+    #[error(transparent)]
+    Integrity(#[from] IntegrityError),
     /// The API cannot listen.
     #[error("network.api {address}: {source}")]
     Api {
@@ -124,6 +129,7 @@ pub enum NetworkError {
 /// What the network part needs of the rest of the node.
 pub(crate) struct Parts {
     pub(crate) config: NetworkConfig,
+    pub(crate) integrity: Option<IntegrityConfig>,
     pub(crate) data_dir: PathBuf,
     pub(crate) signer: PrivateKeySigner,
     pub(crate) contracts: Contracts,
@@ -138,6 +144,7 @@ pub(crate) struct Parts {
 pub struct NetworkHandle {
     connectors: Server,
     api: ApiServer,
+    attestation: Option<integrity::api::ApiServer>,
     peers: surety_p2p::Handle,
     tasks: Vec<JoinHandle<()>>,
 }
@@ -153,6 +160,11 @@ impl NetworkHandle {
         self.api.address()
     }
 
+    /// Where the attestation listens.
+    pub fn attestation(&self) -> Option<SocketAddr> {
+        self.attestation.as_ref().map(integrity::api::ApiServer::address)
+    }
+
     /// The peers.
     pub fn peers(&self) -> &surety_p2p::Handle {
         &self.peers
@@ -161,6 +173,9 @@ impl NetworkHandle {
     /// Stops it; the node's stop signal was given before.
     pub(crate) async fn stop(self) {
         self.api.stop();
+        if let Some(attestation) = self.attestation {
+            attestation.stop().await;
+        }
         if let Err(error) = self.connectors.stop(GRACE).await {
             tracing::warn!(%error, "connectors");
         }
@@ -189,20 +204,10 @@ fn addresses(key: &'static str, texts: &[String]) -> Result<Vec<surety_p2p::Mult
 }
 
 /// Reads a service's manifest and holds it to the registered hash.
-async fn manifest_of(
-    contracts: &Contracts,
-    service: Address,
-    path: &PathBuf,
-) -> Result<Arc<manifest::Network>, NetworkError> {
+async fn manifest_of(contracts: &Contracts, service: Address, path: &PathBuf) -> Result<String, NetworkError> {
     let text = std::fs::read_to_string(path).map_err(|source| NetworkError::Read {
         path: path.clone(),
         source,
-    })?;
-    let network = manifest::Network::parse(&text, manifest::Network::PROGRAM_KEYS).map_err(|problems| {
-        NetworkError::Manifest {
-            path: path.clone(),
-            problems,
-        }
     })?;
     let registered = contracts
         .service(service)
@@ -217,13 +222,89 @@ async fn manifest_of(
             expected: registered.manifest,
         });
     }
-    Ok(Arc::new(network))
+    Ok(text)
+}
+
+/// The network part of a manifest.
+fn network_of(text: &str, path: &PathBuf) -> Result<Arc<manifest::Network>, NetworkError> {
+    let network = manifest::Network::parse(text, manifest::Network::PROGRAM_KEYS);
+    network.map(Arc::new).map_err(|problems| NetworkError::Manifest {
+        path: path.clone(),
+        problems,
+    })
+}
+
+/// The container part of a manifest.
+fn container_of(text: &str, path: &PathBuf) -> Result<Arc<Container>, NetworkError> {
+    match Container::parse(text) {
+        Ok(Some(container)) => Ok(Arc::new(container)),
+        Ok(None) => Err(IntegrityError::NoContainer(path.clone()).into()),
+        Err(problems) => Err(NetworkError::Manifest {
+            path: path.clone(),
+            problems,
+        }),
+    }
+}
+
+/// The services of this node, whose manifests were read.
+struct Served {
+    services: BTreeMap<Address, Service>,
+    hosted: Vec<(Address, Arc<manifest::Network>)>,
+    containers: BTreeMap<Address, Arc<Container>>,
+}
+
+async fn serve(
+    config: &NetworkConfig,
+    integrity: Option<&IntegrityConfig>,
+    contracts: &Contracts,
+    secret: &[u8; 32],
+) -> Result<Served, NetworkError> {
+    let mut served = Served {
+        services: BTreeMap::new(),
+        hosted: Vec::new(),
+        containers: BTreeMap::new(),
+    };
+    let take_part = config.services.iter().map(|s| (s.address, &s.manifest));
+    for (address, path) in take_part {
+        let network = network_of(&manifest_of(contracts, address, path).await?, path)?;
+        served.hosted.push((address, network.clone()));
+        served.services.insert(address, Service::new(network, secret));
+    }
+    for service in integrity.iter().flat_map(|integrity| &integrity.services) {
+        let (address, path) = (service.address, &service.manifest);
+        let text = manifest_of(contracts, address, path).await?;
+        served.containers.insert(address, container_of(&text, path)?);
+        if !served.services.contains_key(&address) {
+            served
+                .services
+                .insert(address, Service::new(network_of(&text, path)?, secret));
+        }
+    }
+    Ok(served)
+}
+
+/// What hosts are reached and measured with.
+fn tools(config: &IntegrityConfig) -> Result<Arc<integrity::host::Tools>, IntegrityError> {
+    let cache = Cache::open(&config.image_cache, config.image_cache_bytes).map_err(|error| IntegrityError::Cache {
+        path: config.image_cache.clone(),
+        cause: error.to_string(),
+    })?;
+    let options = Options {
+        plain: config.plain_registries.clone(),
+        ..Options::default()
+    };
+    Ok(Arc::new(integrity::host::Tools {
+        puller: Puller::new(cache, options),
+        images: tokio::sync::Mutex::default(),
+        answer: Duration::from_millis(config.answer_ms),
+    }))
 }
 
 /// Starts the network part.
 pub(crate) async fn start(parts: Parts) -> Result<NetworkHandle, NetworkError> {
     let Parts {
         config,
+        integrity,
         data_dir,
         signer,
         contracts,
@@ -242,27 +323,11 @@ pub(crate) async fn start(parts: Parts) -> Result<NetworkHandle, NetworkError> {
     };
     let store = NetworkStore::open(&data_dir.join("network.redb"), identity, config.value_bytes, hook)?;
 
-    let mut services = BTreeMap::new();
-    let mut hosted = Vec::new();
-    for service in &config.services {
-        let network = manifest_of(&contracts, service.address, &service.manifest).await?;
-        hosted.push((service.address, network.clone()));
-        let scheme = BlsScheme::new(Some(keys::voting_secret(&secret)), []);
-        services.insert(
-            service.address,
-            Service {
-                network,
-                scheme: Arc::new(RwLock::new(scheme)),
-                events: None,
-                pending: HashMap::new(),
-                certified: 0,
-                recent: VecDeque::new(),
-                arriving: HashMap::new(),
-                certified_keys: HashSet::new(),
-                certified_order: VecDeque::new(),
-            },
-        );
-    }
+    let Served {
+        services,
+        hosted,
+        containers,
+    } = serve(&config, integrity.as_ref(), &contracts, &secret).await?;
     let rpc = contracts.rpc();
     let set_period = rpc
         .call(contracts.deployment().quorum, IQuorum::setPeriodCall {})
@@ -310,6 +375,31 @@ pub(crate) async fn start(parts: Parts) -> Result<NetworkHandle, NetworkError> {
         api = %api.address(),
         "the network"
     );
+
+    let (queries, queried) = mpsc::channel(QUESTIONS);
+    let (attestation, monitored) = match integrity {
+        None => (None, None),
+        Some(config) => {
+            let server = integrity::api::ApiServer::start(&config, queries, contracts.clone(), stop.clone());
+            let server = server.await.map_err(|source| IntegrityError::Listen {
+                address: config.listen,
+                source,
+            })?;
+            tracing::info!(attestation = %server.address(), monitored = containers.len(), "integrity");
+            let monitored = monitors::Integrity {
+                contract: integrity::chain::address(contracts.deployment()),
+                watchers: integrity::watch::Watchers {
+                    tools: tools(&config)?,
+                    config: Arc::new(config.clone()),
+                    contracts: contracts.clone(),
+                    containers,
+                },
+                config,
+                watched: BTreeMap::new(),
+            };
+            (Some(server), Some(monitored))
+        }
+    };
 
     let follower = Follower {
         contracts: contracts.clone(),
@@ -359,12 +449,14 @@ pub(crate) async fn start(parts: Parts) -> Result<NetworkHandle, NetworkError> {
         caught_up: false,
         epoch: 0,
         asking: Arc::new(Semaphore::new(8)),
+        integrity: monitored,
     };
     let tasks = vec![
         tokio::spawn(follower.run(stop.clone())),
         tokio::spawn(driver.run(super::driver::Inbox {
             commands: commanded,
             questions: asked,
+            queries: queried,
             updates: updated,
             peers: peer_events,
             completions: completed,
@@ -374,6 +466,7 @@ pub(crate) async fn start(parts: Parts) -> Result<NetworkHandle, NetworkError> {
     Ok(NetworkHandle {
         connectors,
         api,
+        attestation,
         peers,
         tasks,
     })

@@ -11,11 +11,14 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use alloy::primitives::{Address, B256, keccak256};
+use alloy::primitives::{Address, B256, U256, keccak256};
 use alloy_rlp::{Decodable, RlpDecodable, RlpEncodable};
 use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition};
 use surety_primitives::vote::{TaskResult, Vote, VoteKind};
-use surety_protocol::network::task::Recorded;
+use surety_protocol::network::{
+    measure::{Finding, MAX_SEEN},
+    task::Recorded,
+};
 
 use crate::store::{CommitHook, CommitPoint, Identity, StoreError};
 
@@ -48,6 +51,8 @@ const CERTIFIED: TableDefinition<'_, Hash, (u64, &[u8])> = TableDefinition::new(
 const TASK_VOTES: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("task_votes");
 /// hash(task ‖ attempt) -> what this node's connector returned
 const RESULTS: TableDefinition<'_, Hash, &[u8]> = TableDefinition::new("results");
+/// deployment (32) ‖ hash (32) -> a finding of this node, canonical
+const FINDINGS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("findings");
 /// flow (32) ‖ number (8) -> line
 const LOGS: TableDefinition<'_, &[u8], &str> = TableDefinition::new("logs");
 
@@ -191,6 +196,7 @@ impl NetworkStore {
             io!(write.open_table(CERTIFICATES_BY_AGE));
             io!(write.open_table(TASK_VOTES));
             io!(write.open_table(RESULTS));
+            io!(write.open_table(FINDINGS));
             io!(write.open_table(LOGS));
         }
         let mut bytes = 0_u64;
@@ -249,6 +255,57 @@ impl NetworkStore {
         }
         self.commit(write)?;
         Ok(refused)
+    }
+
+    /// Records votes about a deployment and what was found there, durably when it returns: all of it, or nothing if one
+    /// of the votes contradicts what was voted before. True if it is recorded.
+    pub(crate) fn record_measurement(
+        &self,
+        service: Address,
+        set: u64,
+        votes: &[Vote],
+        deployment: U256,
+        findings: &[Finding],
+    ) -> Result<bool, StoreError> {
+        let write = io!(self.inner.db.begin_write());
+        {
+            let mut table = io!(write.open_table(VOTES));
+            for vote in votes {
+                let key = vote_key(service, set, vote.kind, vote.subject);
+                let found = io!(table.get(key.as_slice())).map(|v| B256::from(v.value()));
+                match found {
+                    // Dropped, the transaction leaves nothing.
+                    Some(found) if found != vote.value => return Ok(false),
+                    Some(_) => {}
+                    None => {
+                        io!(table.insert(key.as_slice(), vote.value.0));
+                    }
+                }
+            }
+            let mut table = io!(write.open_table(FINDINGS));
+            for finding in findings {
+                let key = finding_key(deployment, finding.hash());
+                io!(table.insert(key.as_slice(), finding.bytes()));
+            }
+        }
+        self.commit(write)?;
+        let values: Vec<_> = findings.iter().map(|f| (f.hash(), f.bytes().to_vec())).collect();
+        self.put_values(&values)?;
+        Ok(true)
+    }
+
+    /// What this node found at a deployment, at most [`MAX_SEEN`].
+    pub(crate) fn findings(&self, deployment: U256) -> Result<Vec<Finding>, StoreError> {
+        let read = io!(self.inner.db.begin_read());
+        let table = io!(read.open_table(FINDINGS));
+        let low = finding_key(deployment, B256::ZERO);
+        let high = finding_key(deployment, B256::repeat_byte(0xff));
+        let mut findings = Vec::new();
+        for row in io!(table.range(low.as_slice()..=high.as_slice())).take(MAX_SEEN) {
+            let row = io!(row);
+            findings.push(Finding::decode(row.1.value()).map_err(|e| StoreError::Io(e.to_string()))?);
+        }
+        Ok(findings)
     }
 
     /// Keeps what connectors saw, with the data, durably when it returns. An event that is there already stays as it
@@ -581,6 +638,14 @@ impl NetworkStore {
     }
 }
 
+fn finding_key(deployment: U256, hash: B256) -> [u8; 64] {
+    let mut key = [0; 64];
+    let (first, second) = key.split_at_mut(32);
+    first.copy_from_slice(&deployment.to_be_bytes::<32>());
+    second.copy_from_slice(hash.as_slice());
+    key
+}
+
 fn vote_range(service: Address, set: u64) -> Vec<u8> {
     [service.as_slice(), &set.to_be_bytes()].concat()
 }
@@ -619,4 +684,59 @@ fn number(key: &[u8]) -> u64 {
     key.get(32..40)
         .and_then(|b| b.try_into().ok())
         .map_or(0, u64::from_be_bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use surety_primitives::measurement::{DeploymentId, Verdict, finding_vote, verdict_vote};
+
+    fn open(folder: &Path) -> NetworkStore {
+        let identity = Identity {
+            operator: Address::repeat_byte(1),
+            chain_id: 1,
+            disputes: Address::repeat_byte(2),
+        };
+        NetworkStore::open(&folder.join("network.redb"), identity, 1 << 20, None).expect("opens")
+    }
+
+    #[test]
+    fn p1_one_verdict_for_an_epoch_also_after_a_restart() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (service, id) = (Address::repeat_byte(5), DeploymentId::new(Address::repeat_byte(5), 1));
+        let subject = surety_primitives::measurement::subject(Address::repeat_byte(9), id, 4);
+        let finding = Finding::new("exec", "/bin/sh", "", "/bin/sh").expect("short");
+        let drifted = [
+            verdict_vote(subject, Verdict::Drifted),
+            finding_vote(subject, finding.hash()),
+        ];
+        {
+            let store = open(folder.path());
+            let findings = std::slice::from_ref(&finding);
+            assert!(
+                store
+                    .record_measurement(service, 7, &drifted, id.0, findings)
+                    .expect("writes")
+            );
+        }
+        let store = open(folder.path());
+        let record = |set, verdict| {
+            let other = Finding::new("file", "/etc/passwd", "", "0x01").expect("short");
+            let votes = [verdict_vote(subject, verdict)];
+            store
+                .record_measurement(service, set, &votes, id.0, &[other])
+                .expect("writes")
+        };
+        assert!(!record(7, Verdict::Intact), "another verdict");
+        // What was refused left nothing.
+        assert_eq!(store.findings(id.0).expect("reads"), [finding.clone()]);
+        assert!(record(7, Verdict::Drifted) && record(8, Verdict::Intact));
+        let other = DeploymentId::new(Address::repeat_byte(5), 2);
+        assert!(store.findings(other.0).expect("reads").is_empty());
+        // Peers get it by its hash.
+        assert_eq!(
+            store.value(finding.hash()).expect("reads").as_deref(),
+            Some(finding.bytes())
+        );
+    }
 }
