@@ -162,8 +162,8 @@ fn show(args: &Show, ui: Ui) -> Result<(), Failure> {
         format!("kind         {}", claims.kind),
         format!("bytes        {}", quote.as_bytes().len()),
     ];
-    text.extend(claims.measurements.iter().map(|pair| register(pair)));
-    text.extend(claims.signers.iter().map(|pair| register(pair)));
+    text.extend(claims.measurements.iter().map(register));
+    text.extend(claims.signers.iter().map(register));
     text.push(format!("report data  {}", shown(claims.report_data)));
     text.extend(
         claims
@@ -185,12 +185,12 @@ fn print(verified: &Verified, evidence: &Evidence, now: u64, ui: Ui) {
         ),
         format!("kind         {} ({})", verified.kind, verified.vendor),
     ];
-    text.extend(verified.measurements.iter().map(|pair| register(pair)));
+    text.extend(verified.measurements.iter().map(register));
     let named = verified
         .signers
         .iter()
         .filter(|(_, value)| value.iter().any(|byte| *byte != 0));
-    text.extend(named.map(|pair| register(pair)));
+    text.extend(named.map(register));
     text.push(format!("report data  {}", shown(verified.report_data)));
     text.push(format!("platform     {}", verified.tcb_status));
     if !verified.advisories.is_empty() {
@@ -402,4 +402,35 @@ fn refused(error: &Error, path: &Path, renew: Option<&str>) -> Failure {
         _ => next,
     };
     Failure::new(format!("{}: {error}", path.display()), next).with_code(code::QUOTE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{base64, plain, unframed};
+
+    #[test]
+    fn base64_is_read_with_and_without_padding() {
+        // RFC 4648, section 10; and the alphabet for URLs.
+        for (text, bytes) in [
+            ("", ""),
+            ("Zg==", "f"),
+            ("Zg", "f"),
+            ("Zm8=", "fo"),
+            ("Zm9v", "foo"),
+            ("Zm9vYmFy", "foobar"),
+        ] {
+            assert_eq!(base64(text).as_deref(), Some(bytes.as_bytes()), "{text}");
+        }
+        assert_eq!(base64("-_8"), base64("+/8="));
+        assert_eq!(base64("a b"), None);
+        assert_eq!(plain(b"AwACAA AAAAA=\n").as_ref(), [3, 0, 2, 0, 0, 0, 0, 0]);
+    }
+
+    #[test]
+    fn a_frame_that_promises_too_much_is_cut_at_the_end() {
+        let bytes = [0, 0x84, 0x44, 0xa1, 0x01, 0x38, 0x22, 0xa0, 0x59, 0xff, 0xff, 1];
+        assert_eq!(unframed(&bytes), &bytes[1..]);
+        assert_eq!(unframed(&bytes[..9]), &bytes[1..9]);
+        assert_eq!(unframed(&[]), [0; 0]);
+    }
 }
