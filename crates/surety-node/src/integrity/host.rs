@@ -1,14 +1,16 @@
 //! One container on one host: reached, measured, made.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use alloy::primitives::B256;
 use surety_chain::Contracts;
 use surety_integrity::{
-    agent::measure::Measurer,
+    agent::{Agent, Grants, Role},
+    channel::{Channel, Endpoint, Fingerprint, Identity},
+    deploy::Specification,
     finding,
-    image::Puller,
-    monitor::{Monitor, Source, Target},
+    image::{Image, Puller},
+    monitor::{Monitor, Target},
     probe::reference::Reference,
 };
 use surety_primitives::value::Value;
@@ -25,8 +27,17 @@ const LISTEN: Duration = Duration::from_secs(20);
 pub(crate) struct Tools {
     pub(crate) puller: Puller,
     /// images by platform's manifest: pulled once for all deployments of it
-    pub(crate) images: Mutex<std::collections::BTreeMap<(B256, String), Arc<OnceCell<Arc<Reference>>>>>,
+    pub(crate) images: Mutex<BTreeMap<(B256, String), Arc<OnceCell<Pulled>>>>,
+    /// with which hosts are reached over SSH
+    pub(crate) identity: Option<Identity>,
     pub(crate) answer: Duration,
+}
+
+/// An image that was pulled, and what measurements compare with it.
+#[derive(Debug, Clone)]
+pub(crate) struct Pulled {
+    image: Arc<Image>,
+    reference: Arc<Reference>,
 }
 
 /// One container on one host.
@@ -36,7 +47,9 @@ pub(crate) struct Host {
     container: Arc<Container>,
     contracts: Contracts,
     tools: Arc<Tools>,
-    monitor: Option<Monitor<dyn Source>>,
+    monitor: Option<Monitor<Channel>>,
+    /// the way to the host, and the endpoint it leads to
+    channel: Option<Arc<Channel>>,
     /// since when the engine's events are known without a gap, Unix milliseconds
     since: u64,
     /// it was told that there are events, and they are not fetched yet
@@ -52,6 +65,7 @@ impl Host {
             contracts,
             tools,
             monitor: None,
+            channel: None,
             since: crate::network::now_ms(),
             told: false,
         }
@@ -73,10 +87,8 @@ impl Host {
         let monitor = self.monitor.as_ref().ok_or("not reached")?;
         let measurement = match monitor.measure().await {
             Ok(measurement) => measurement,
-            Err(error) => {
-                // The channel may be broken: it is opened anew. What was seen so far is in the monitor, and stays.
-                return Err(error.to_string());
-            }
+            // What was seen so far is in the monitor, and stays; the channel connects again by itself.
+            Err(error) => return Err(error.to_string()),
         };
         if !measurement.events_complete() {
             self.since = began;
@@ -115,10 +127,10 @@ impl Host {
         }
     }
 
-    async fn image(&self) -> Result<Arc<Reference>, String> {
+    async fn image(&self) -> Result<Pulled, String> {
         let key = (self.subject.image, self.container.platform.to_string());
         let cell = self.tools.images.lock().await.entry(key).or_default().clone();
-        let pull = async || -> Result<Arc<Reference>, String> {
+        let pull = async || -> Result<Pulled, String> {
             if self.container.image.digest != self.subject.image {
                 return Err(format!(
                     "the plan's image is {}, found {} in the manifest",
@@ -132,7 +144,10 @@ impl Host {
                 .await
                 .map_err(|e| e.to_string())?;
             let tree = image.tree().await.map_err(|e| e.to_string())?;
-            Ok(Arc::new(Reference::new(&image, &tree)))
+            Ok(Pulled {
+                reference: Arc::new(Reference::new(&image, &tree)),
+                image: Arc::new(image),
+            })
         };
         cell.get_or_try_init(pull).await.cloned()
     }
@@ -141,7 +156,25 @@ impl Host {
         if self.monitor.is_some() {
             return Ok(());
         }
-        let image = self.image().await?;
+        let pulled = self.image().await?;
+        let channel = self.channel().await?;
+        let name = self.specification(&pulled).name();
+        let target = Target {
+            container: name.clone(),
+            name: Some(name),
+            plan: Some(self.container.clone()),
+            image: Some(pulled.reference),
+            baseline: self.subject.baseline,
+        };
+        self.monitor = Some(Monitor::new(channel, target).with_patience(self.tools.answer));
+        Ok(())
+    }
+
+    /// The way to the host, as it is registered now.
+    async fn channel(&mut self) -> Result<Arc<Channel>, String> {
+        if let Some(channel) = &self.channel {
+            return Ok(channel.clone());
+        }
         let (service, operator) = (self.subject.id.service(), self.subject.host);
         let host = self
             .contracts
@@ -149,34 +182,33 @@ impl Host {
             .await
             .map_err(|e| e.to_string())?;
         let host = host.ok_or_else(|| format!("{operator} is no registered host of the service"))?;
-        let name = name_of(&self.subject);
-        let target = Target {
-            container: name.clone(),
-            name: Some(name),
-            plan: Some(self.container.clone()),
-            image: Some(image),
-            baseline: self.subject.baseline,
-        };
-        let source: Arc<dyn Source> = match host.endpoint.strip_prefix("unix:") {
-            Some(socket) => Arc::new(Measurer::new(socket)),
-            None => {
-                return Err(format!(
-                    "the host's endpoint is {}, expected unix: or ssh://",
-                    host.endpoint
-                ));
+        let endpoint: Endpoint = host.endpoint.parse().map_err(|e| format!("the host's endpoint: {e}"))?;
+        let channel = match endpoint {
+            // An engine of this machine: what it may be asked for, its socket's permissions say.
+            Endpoint::Unix(socket) => Channel::local(Arc::new(Agent::new(Role::Deployer, socket, Grants::default()))),
+            ssh @ Endpoint::Ssh { .. } => {
+                let identity = self.tools.identity.clone();
+                let identity = identity.ok_or("the host is reached over SSH, and integrity.ssh_key is not set")?;
+                Channel::ssh(ssh, Fingerprint(host.host_key.0), identity).map_err(|e| e.to_string())?
             }
         };
-        self.monitor = Some(Monitor::new(source, target).with_patience(self.tools.answer));
-        Ok(())
+        Ok(self.channel.insert(Arc::new(channel)).clone())
+    }
+
+    fn specification(&self, pulled: &Pulled) -> Specification {
+        Specification::new(&self.subject.id.to_string(), &self.container, &pulled.image)
     }
 
     /// Makes the container, unless there is one of its name.
     pub(crate) async fn deploy(&mut self) -> Result<(), String> {
-        Err("no way to deploy".into())
+        let pulled = self.image().await?;
+        let channel = self.channel().await?;
+        let specification = self.specification(&pulled);
+        let container = channel
+            .deploy(&specification, &pulled.image)
+            .await
+            .map_err(|e| e.to_string())?;
+        tracing::info!(deployment = %self.subject.id, container, "the host runs the container");
+        Ok(())
     }
-}
-
-/// The container's name.
-fn name_of(subject: &Subject) -> String {
-    format!("surety-{}", subject.id)
 }

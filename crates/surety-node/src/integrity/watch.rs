@@ -195,14 +195,6 @@ impl Task {
 /// Why a file of the configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum IntegrityError {
-    /// A file cannot be read.
-    #[error("{path} cannot be read: {source}")]
-    Read {
-        /// which
-        path: PathBuf,
-        /// why
-        source: std::io::Error,
-    },
     /// The SSH key is none.
     #[error("integrity.ssh_key {path}: {cause}; expected an OpenSSH private key without a passphrase")]
     Key {

@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     net::SocketAddr,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
@@ -20,7 +20,10 @@ use surety_connector::{
     Token, TokenError,
     server::{Limits, Listen, Server, ServerError},
 };
-use surety_integrity::image::{Cache, Options, Puller};
+use surety_integrity::{
+    channel::Identity as SshIdentity,
+    image::{Cache, Options, Puller},
+};
 use surety_p2p::{BadIdentity, Identity, Members, Network};
 use surety_primitives::keys;
 use surety_protocol::manifest::{self, container::Container};
@@ -283,6 +286,13 @@ async fn serve(
     Ok(served)
 }
 
+fn identity_of(path: &Path) -> Result<SshIdentity, IntegrityError> {
+    SshIdentity::load(path).map_err(|error| IntegrityError::Key {
+        path: path.to_owned(),
+        cause: error.to_string(),
+    })
+}
+
 /// What hosts are reached and measured with.
 fn tools(config: &IntegrityConfig) -> Result<Arc<integrity::host::Tools>, IntegrityError> {
     let cache = Cache::open(&config.image_cache, config.image_cache_bytes).map_err(|error| IntegrityError::Cache {
@@ -296,6 +306,7 @@ fn tools(config: &IntegrityConfig) -> Result<Arc<integrity::host::Tools>, Integr
     Ok(Arc::new(integrity::host::Tools {
         puller: Puller::new(cache, options),
         images: tokio::sync::Mutex::default(),
+        identity: config.ssh_key.as_deref().map(identity_of).transpose()?,
         answer: Duration::from_millis(config.answer_ms),
     }))
 }
