@@ -7,5 +7,7 @@ pub mod gas;
 pub mod images;
 pub mod lie;
 pub mod network;
+pub mod registry;
 pub mod scenario;
 pub mod shop;
+pub mod sshd;

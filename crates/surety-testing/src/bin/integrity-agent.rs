@@ -1,0 +1,18 @@
+//! A host's agent on the standard streams, for tests of the channel without the whole command line:
+//! `integrity-agent ROLE SOCKET`.
+
+use std::{path::PathBuf, sync::Arc};
+
+use anyhow::{Context, Result, anyhow};
+use surety_integrity::agent::{Agent, Grants, Role, serve_stdio};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<()> {
+    let mut arguments = std::env::args().skip(1);
+    let role: Role = arguments.next().context("expected a role")?.parse().map_err(|error: String| anyhow!(error))?;
+    let socket: PathBuf = arguments.next().context("expected a socket")?.into();
+    let agent = Arc::new(Agent::new(role, socket, Grants::default()));
+    let served = serve_stdio(agent).await;
+    // The runtime's own thread may still wait for the standard input.
+    std::process::exit(i32::from(served.is_err()));
+}
