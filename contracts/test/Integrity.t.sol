@@ -3,8 +3,8 @@ pragma solidity ^0.8.28;
 
 import {Faults} from "../src/Faults.sol";
 import {Integrity} from "../src/Integrity.sol";
-import {Deployment, IIntegrity, Plan, Status, Verdict} from "../src/interfaces/IIntegrity.sol";
 import {IFaults} from "../src/interfaces/IFaults.sol";
+import {Deployment, IIntegrity, Plan, Status, Verdict} from "../src/interfaces/IIntegrity.sol";
 import {IQuorum} from "../src/interfaces/IQuorum.sol";
 import {Host, IRegistry, ServiceParameters} from "../src/interfaces/IRegistry.sol";
 import {Stake} from "../src/interfaces/IStaking.sol";
@@ -76,9 +76,7 @@ contract IntegrityTest is IntegrityFixture {
         uint16[2] memory counts = [uint16(0), 1001];
         for (uint256 i; i < 2; ++i) {
             plan.unreachableAfter = counts[i];
-            vm.expectRevert(
-                abi.encodeWithSelector(IIntegrity.UnreachableAfterOutOfRange.selector, counts[i], 1, 1000)
-            );
+            vm.expectRevert(abi.encodeWithSelector(IIntegrity.UnreachableAfterOutOfRange.selector, counts[i], 1, 1000));
             setPlan(plan);
         }
         plan.unreachableAfter = 1;
@@ -241,9 +239,9 @@ contract IntegrityTest is IntegrityFixture {
         run();
         bytes memory signature = sign(baselineRootOf(deployment, ROOT), everybody());
         vm.expectRevert(abi.encodeWithSelector(IIntegrity.WrongStatus.selector, deployment, Status.RUNNING));
-        integrity.baseline(deployment, ROOT, set, everybody(), signature);
+        integrity.baseline(deployment, ROOT, set, 15, signature);
         vm.expectRevert(abi.encodeWithSelector(IIntegrity.WrongStatus.selector, deployment + 1, Status.NONE));
-        integrity.baseline(deployment + 1, ROOT, set, everybody(), signature);
+        integrity.baseline(deployment + 1, ROOT, set, 15, signature);
     }
 
     function test_baseline_refusesLessThanAQuorum() public {
@@ -259,9 +257,9 @@ contract IntegrityTest is IntegrityFixture {
         bytes32 root = rootOf(deployment, 1, Verdict.INTACT, 0);
         bytes memory signature = sign(root, everybody());
         vm.expectRevert();
-        integrity.baseline(deployment, bytes32(uint256(1)), set, everybody(), signature);
+        integrity.baseline(deployment, bytes32(uint256(1)), set, 15, signature);
         vm.expectRevert(IIntegrity.RootZero.selector);
-        integrity.baseline(deployment, 0, set, everybody(), signature);
+        integrity.baseline(deployment, 0, set, 15, signature);
     }
 
     // Reports
@@ -285,9 +283,7 @@ contract IntegrityTest is IntegrityFixture {
     function test_report_rootIsThatOfTheBook() public view {
         for (uint8 v = 1; v <= 3; ++v) {
             bytes32 evidence = evidenceOf(Verdict(v));
-            assertEq(
-                integrity.rootOf(deployment, 9, Verdict(v), evidence), rootOf(deployment, 9, Verdict(v), evidence)
-            );
+            assertEq(integrity.rootOf(deployment, 9, Verdict(v), evidence), rootOf(deployment, 9, Verdict(v), evidence));
         }
         assertEq(integrity.subjectOf(deployment, 9), keccak256(abi.encode(address(integrity), deployment, 9)));
     }
@@ -313,7 +309,7 @@ contract IntegrityTest is IntegrityFixture {
         for (uint32 e = 1; e <= 5; ++e) {
             bytes memory signature = sign(rootOf(deployment, e, Verdict.INTACT, 0), everybody());
             vm.expectRevert(abi.encodeWithSelector(IIntegrity.EpochRecordedAlready.selector, deployment, e, 5));
-            integrity.report(deployment, e, Verdict.INTACT, 0, set, everybody(), signature);
+            integrity.report(deployment, e, Verdict.INTACT, 0, set, 15, signature);
         }
         record(6, Verdict.INTACT, everybody());
         assertEq(stateOf().paid, 2);
@@ -326,7 +322,7 @@ contract IntegrityTest is IntegrityFixture {
         vm.warp(end - 1);
         bytes memory signature = sign(rootOf(deployment, epoch, Verdict.INTACT, 0), everybody());
         vm.expectRevert(abi.encodeWithSelector(IIntegrity.EpochNotOver.selector, deployment, epoch, end));
-        integrity.report(deployment, epoch, Verdict.INTACT, 0, set, everybody(), signature);
+        integrity.report(deployment, epoch, Verdict.INTACT, 0, set, 15, signature);
     }
 
     function test_report_driftFromTheEpochsBeginningOn() public {
@@ -334,10 +330,8 @@ contract IntegrityTest is IntegrityFixture {
         bytes32 root = rootOf(deployment, 3, Verdict.DRIFTED, EVIDENCE);
         bytes memory signature = sign(root, everybody());
         vm.warp(start + 2 * EPOCH - 1);
-        vm.expectRevert(
-            abi.encodeWithSelector(IIntegrity.EpochNotBegun.selector, deployment, 3, start + 2 * EPOCH)
-        );
-        integrity.report(deployment, 3, Verdict.DRIFTED, EVIDENCE, set, everybody(), signature);
+        vm.expectRevert(abi.encodeWithSelector(IIntegrity.EpochNotBegun.selector, deployment, 3, start + 2 * EPOCH));
+        integrity.report(deployment, 3, Verdict.DRIFTED, EVIDENCE, set, 15, signature);
         vm.warp(start + 2 * EPOCH);
         vm.expectEmit();
         emit IIntegrity.DriftRecorded(deployment, 3, EVIDENCE, REPORTER);
@@ -367,7 +361,7 @@ contract IntegrityTest is IntegrityFixture {
         endOf(2);
         bytes memory signature = sign(rootOf(deployment, 2, Verdict.INTACT, 0), everybody());
         vm.expectRevert(abi.encodeWithSelector(IIntegrity.WrongStatus.selector, deployment, Status.DRIFTED));
-        integrity.report(deployment, 2, Verdict.INTACT, 0, set, everybody(), signature);
+        integrity.report(deployment, 2, Verdict.INTACT, 0, set, 15, signature);
     }
 
     function test_report_unreachableInARowEndsIt() public {
@@ -718,9 +712,7 @@ contract IntegrityTest is IntegrityFixture {
     function test_fund_refusals() public {
         vm.startPrank(PAYER);
         vm.expectRevert(
-            abi.encodeWithSelector(
-                IIntegrity.AmountInvalid.selector, 1, 1 gwei, uint256(type(uint64).max) * 1 gwei
-            )
+            abi.encodeWithSelector(IIntegrity.AmountInvalid.selector, 1, 1 gwei, uint256(type(uint64).max) * 1 gwei)
         );
         integrity.fund(deployment, 1);
         vm.expectRevert();

@@ -7,6 +7,7 @@ mod artifacts;
 mod bindings;
 mod connector_proto;
 mod dispute_vectors;
+mod integrity_vectors;
 mod licences;
 mod machine_spec;
 mod machine_vectors;
@@ -43,6 +44,11 @@ const COMMANDS: &[Command] = &[
         "dispute-vectors",
         "write vectors/dispute/; --check compares instead",
         dispute_vectors::run,
+    ),
+    (
+        "integrity-vectors",
+        "write vectors/integrity/; --check compares instead",
+        integrity_vectors::run,
     ),
     (
         "licences",

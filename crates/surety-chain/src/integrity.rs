@@ -116,6 +116,15 @@ impl Contracts {
             .await
     }
 
+    /// How many members a set has; 0 if there is no such set.
+    pub async fn set_members(&self, service: Address, set: u64) -> Result<u8, Error> {
+        let header = self
+            .rpc()
+            .call(self.deployment().quorum, IQuorum::setOfCall { service, set })
+            .await?;
+        Ok(header.members)
+    }
+
     /// Where an operator hosts containers of a service; `None` if it never registered for that.
     pub async fn host(&self, service: Address, operator: Address) -> Result<Option<HostInfo>, Error> {
         let host = self

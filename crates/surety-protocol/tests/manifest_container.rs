@@ -67,7 +67,7 @@ epoch = 30
 monitors = 4
 unreachable_after = 7
 reward = "0.01"
-host_reward = "0.000000000000000002"
+host_reward = "0.000000002"
 "#
     )
 }
@@ -114,7 +114,7 @@ fn what_is_written_is_read() {
         monitors: 4,
         unreachable_after: 7,
         reward: 10_000_000_000_000_000,
-        host_reward: 2,
+        host_reward: 2_000_000_000,
     };
     assert_eq!(container.watch, watch);
 }
@@ -196,7 +196,8 @@ period = 20
 epoch = 10
 monitors = 129
 unreachable_after = 0
-reward = "1000000000"
+reward = "281475"
+host_reward = "0.0000000001"
 "#,
     );
     let expected = [
@@ -216,6 +217,7 @@ reward = "1000000000"
         "27:12: container.watch.monitors: ",
         "28:21: container.watch.unreachable_after: ",
         "29:10: container.watch.reward: ",
+        "30:15: container.watch.host_reward: ",
     ];
     assert_eq!(found.len(), expected.len(), "{found:#?}");
     for (found, expected) in found.iter().zip(expected) {

@@ -21,7 +21,7 @@ const DEPLOYMENTS_SLOT: u64 = 0;
 /// Slot of its mapping of counts by service.
 const COUNTS_SLOT: u64 = 1;
 /// Words of a deployment that a proof covers: all but who reported.
-const WORDS: u64 = 7;
+pub const WORDS: usize = 7;
 /// Amounts are kept in multiples of this many wei.
 const UNIT: u128 = 1_000_000_000;
 /// Longest header and proof node that is looked at, bytes.
@@ -153,7 +153,11 @@ impl DeploymentState {
         u64::from(self.epoch).saturating_mul(2).saturating_add(30)
     }
 
-    fn decode(words: [U256; WORDS as usize]) -> Result<Self, ProofError> {
+    /// From the deployment's first seven words of storage (`vectors/integrity/layout.json`).
+    ///
+    /// # Errors
+    /// No status has the number found.
+    pub fn from_words(words: [U256; WORDS]) -> Result<Self, ProofError> {
         let [state, terms, host, baseline, image, specification, evidence] = words;
         let number = |word: U256, shift: usize, bits: usize| -> u128 {
             let masked: U256 = (word >> shift) & ((U256::from(1) << bits) - U256::from(1));
@@ -393,11 +397,11 @@ pub fn verify_deployment_proof(
             &proved.proof,
         )?;
     }
-    let mut values = [U256::ZERO; WORDS as usize];
+    let mut values = [U256::ZERO; WORDS];
     for (value, proved) in values.iter_mut().zip(&proof.storage) {
         *value = proved.value;
     }
-    let state = DeploymentState::decode(values)?;
+    let state = DeploymentState::from_words(values)?;
     if state.status == Status::None {
         return Err(ProofError::Unknown(id));
     }

@@ -44,6 +44,8 @@ pub enum Command {
     Endpoint(Endpoint),
     /// Register the keys for votes and private payloads, which follow from the operator's key, and where its peer is.
     SetKeys(SetKeys),
+    /// Register where an operator hosts containers of a service; it is never drawn as a monitor of that service from then on.
+    SetHost(super::integrity::SetHost),
     /// Show an operator: owner, endpoint, keys, peer.
     Show(Show),
     /// Collect what the operator's signatures earned, and take out all it earned for a service.
@@ -224,6 +226,7 @@ pub async fn run(command: Command, ui: Ui) -> Result<(), Failure> {
         Command::Endpoint(args) => endpoint(args, ui).await,
         Command::Status(args) => status(args, ui).await,
         Command::SetKeys(args) => set_keys(args, ui).await,
+        Command::SetHost(args) => super::integrity::set_host(args, ui).await,
         Command::Show(args) => show(args, ui).await,
         Command::Claim(args) => claim(args, ui).await,
         Command::Mint(args) => mint(args, ui).await,

@@ -27,8 +27,10 @@ pub const MAX_EPOCH: u32 = 86_400;
 pub const MAX_UNREACHABLE: u16 = 1_000;
 /// Most monitors of a set.
 pub const MAX_MONITORS: u8 = 128;
-/// Bits of a reward in wei of the token: each is below 2^80.
-pub const REWARD_BITS: u32 = 80;
+/// Rewards are multiples of so many wei of the token.
+pub const REWARD_UNIT: u128 = 1_000_000_000;
+/// Bits of a reward in that unit.
+pub const REWARD_BITS: u32 = 48;
 
 /// What runs, how it is watched, and what is paid. Lists whose order means nothing are sorted and without doubles, so
 /// that equal specifications have equal hashes however they were written.
@@ -280,9 +282,9 @@ pub struct Watch {
     pub monitors: u8,
     /// epochs in a row without an answer that end the deployment; 1 to [`MAX_UNREACHABLE`]
     pub unreachable_after: u16,
-    /// wei of the token to all monitors together, for each epoch recorded; below 2^80
+    /// wei of the token to all monitors together, for each epoch recorded
     pub reward: u128,
-    /// wei of the token to the host, for each epoch recorded as intact; below 2^80
+    /// wei of the token to the host, for each epoch recorded as intact
     pub host_reward: u128,
 }
 

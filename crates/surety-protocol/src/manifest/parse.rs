@@ -771,7 +771,7 @@ pub(super) fn short(text: &str) -> String {
 }
 
 /// Wei of a decimal number of tokens.
-pub(super) fn tokens(text: &str) -> Option<u128> {
+fn tokens(text: &str) -> Option<u128> {
     decimal(text, 18)
 }
 

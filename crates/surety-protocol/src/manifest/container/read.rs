@@ -14,11 +14,11 @@ use toml::de::DeValue;
 use super::{
     Capabilities, ClientPolicy, Container, ExecPolicy, FilePolicy, Image, MAX_EPOCH, MAX_MONITORS, MAX_UNREACHABLE,
     MIN_EPOCH, MemoryPolicy, Mount, MountKind, NetworkMode, Platform, Policy, Port, ProcessPolicy, Protocol,
-    REWARD_BITS, Resources, Restart, RestartPolicy, Watch,
+    REWARD_BITS, REWARD_UNIT, Resources, Restart, RestartPolicy, Watch,
 };
 use crate::manifest::{
     Problems,
-    parse::{At, Reader, Table, decimal, read, short, tokens, what},
+    parse::{At, Reader, Table, decimal, read, short, what},
 };
 
 const KEYS: &[&str] = &[
@@ -408,8 +408,11 @@ impl Reader<'_> {
             self.wanted(
                 &part,
                 key,
-                "tokens as text with at most 18 decimals, such as \"0.25\", less than 2^80 wei",
-                |text| tokens(text).filter(|wei| wei.checked_shr(REWARD_BITS) == Some(0)),
+                "tokens as text with at most 9 decimals, such as \"0.25\", less than 2^48 * 10^9 wei",
+                |text| {
+                    let units = decimal(text, 9).filter(|units| units.checked_shr(REWARD_BITS) == Some(0))?;
+                    units.checked_mul(REWARD_UNIT)
+                },
             )
             .unwrap_or_default()
         };
