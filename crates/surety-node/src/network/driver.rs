@@ -25,7 +25,6 @@ use surety_protocol::{
     manifest,
     network::{
         Done, EventConsensus, Message, Ticket, Work, crypto_bls::BlsScheme, event, evidence::Evidence, measure,
-        message::Sighting,
     },
 };
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
@@ -36,7 +35,7 @@ use super::{
     follow::ChainUpdate,
     ledger::{Ledger, News},
     relay::{Relay, Wish},
-    store::{NetworkStore, Observation},
+    store::{EventCertificates, EventVotes, NetworkStore, Observation},
 };
 use crate::store::StoreError;
 
@@ -142,10 +141,9 @@ pub(crate) struct Emitted {
 /// What was done elsewhere.
 #[derive(Debug)]
 pub(crate) enum Completion {
-    /// Observations are durable, or could not be written.
-    Observed(Vec<Emitted>, Result<(), StoreError>),
-    /// Votes on events are durable; those that were refused, with the values on record.
-    Stored(Address, Ticket, Result<Vec<Vote>, StoreError>),
+    /// Observations and votes on events are durable, with the votes that were refused for each ticket; or nothing
+    /// could be written.
+    Committed(events::Committed, Result<Vec<Vec<Vote>>, StoreError>),
     /// A vote on a task is durable.
     TaskStored(B256, Ticket, Result<bool, StoreError>),
     /// A connector's answer is durable.
@@ -239,8 +237,12 @@ pub(crate) struct Driver {
     pub(crate) max_pending: usize,
     pub(crate) set_period: u64,
     pub(crate) max_set_age: u64,
-    // Emissions waiting for the commit before theirs.
+    // Emissions, votes on events and certificates waiting for the commit before theirs.
     pub(crate) emissions: Vec<Emitted>,
+    pub(crate) votes: Vec<(Ticket, EventVotes)>,
+    pub(crate) certificates: Vec<EventCertificates>,
+    // Runs that certified events call for and the chain does not have yet, by event key.
+    pub(crate) unstarted: HashMap<B256, HashSet<B256>>,
     pub(crate) committing: bool,
     // Payloads being asked for.
     pub(crate) fetching: HashSet<B256>,
@@ -310,7 +312,7 @@ impl Driver {
                         let Ok(command) = commands.try_recv() else { break };
                         self.command(command);
                     }
-                    self.commit_emissions();
+                    self.commit();
                 }
                 Some(question) = questions.recv() => self.question(question),
                 Some(query) = queries.recv() => self.query(query),
@@ -319,7 +321,7 @@ impl Driver {
             }
             self.tick().await;
             self.reconsider().await;
-            self.commit_emissions();
+            self.commit();
         }
     }
 
@@ -367,8 +369,7 @@ impl Driver {
         let void = epoch != self.epoch
             && matches!(
                 completion,
-                Completion::Stored(..)
-                    | Completion::TaskStored(..)
+                Completion::TaskStored(..)
                     | Completion::Computed(..)
                     | Completion::Mix(..)
                     | Completion::MeasurementStored(..)
@@ -380,17 +381,8 @@ impl Driver {
             return;
         }
         match completion {
-            Completion::Observed(batch, result) => self.observed(batch, result).await,
-            Completion::Stored(service, ticket, Ok(refused)) => {
-                let refused = refused
-                    .into_iter()
-                    .map(|vote| Sighting {
-                        key: vote.subject,
-                        value: vote.value,
-                    })
-                    .collect();
-                self.feed_events(service, event::Input::Stored { ticket, refused })
-                    .await;
+            Completion::Committed(committed, result) => {
+                self.committed(committed, result, epoch == self.epoch).await;
             }
             Completion::TaskStored(task, ticket, Ok(kept)) => {
                 let input = surety_protocol::network::task::Input::Stored { ticket, kept };
@@ -405,8 +397,7 @@ impl Driver {
             Completion::Computed(Target::Deployment(id), ticket, done) => {
                 self.feed_monitor(id, measure::Input::Computed { ticket, done }).await;
             }
-            Completion::Stored(_, _, Err(error))
-            | Completion::TaskStored(_, _, Err(error))
+            Completion::TaskStored(_, _, Err(error))
             | Completion::MeasurementStored(_, _, Err(error)) => {
                 // Nothing is signed that is not on disk: this node is silent until it can write again.
                 tracing::error!(%error, "a vote could not be recorded, and is not cast");
@@ -657,6 +648,9 @@ impl Driver {
                 tracing::warn!("the chain was reorganised: reading it again");
                 self.caught_up = false;
                 self.epoch = self.epoch.saturating_add(1);
+                // Asked for by machines that are gone.
+                self.votes.clear();
+                self.unstarted.clear();
                 self.tasks.clear();
                 self.runs.clear();
                 self.flows.clear();
@@ -696,6 +690,7 @@ impl Driver {
             }
             News::Members => self.publish_members(),
             News::Run(run) => {
+                self.started(run);
                 self.stirred.insert(run);
             }
             News::Deployment(id) => self.deployment_changed(id).await,

@@ -1,10 +1,12 @@
 //! What this node has voted, seen and done in the network, durably. One redb file beside the provider's.
 //!
 //! The rule (P1): **in one set there is one value for a subject in the store for ever**, and a ballot is only ever
-//! signed from what a finished commit holds. [`NetworkStore::record_votes`] refuses a second value.
+//! signed from what a finished commit holds. [`NetworkStore::commit_group`] refuses a second value.
 //!
 //! A result this node computed is kept before anybody hears of it (P5): executing a task again after a crash would
 //! give it a second result, which is a fault.
+
+mod group;
 
 use std::{
     path::Path,
@@ -13,13 +15,14 @@ use std::{
 
 use alloy::primitives::{Address, B256, U256, keccak256};
 use alloy_rlp::{Decodable, RlpDecodable, RlpEncodable};
-use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition};
+use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use surety_primitives::vote::{TaskResult, Vote, VoteKind};
 use surety_protocol::network::{
     measure::{Finding, MAX_SEEN},
     task::Recorded,
 };
 
+pub(crate) use self::group::{EventCertificates, EventVotes, Group};
 use crate::store::{CommitHook, CommitPoint, Identity, StoreError};
 
 const SCHEMA: u64 = 1;
@@ -228,11 +231,15 @@ impl NetworkStore {
         Ok(())
     }
 
-    /// Records votes, durably when it returns. Those that contradict what was voted before are not recorded; they come
-    /// back with the value that is.
-    pub(crate) fn record_votes(&self, service: Address, set: u64, votes: &[Vote]) -> Result<Vec<Vote>, StoreError> {
+    /// Records votes in a transaction. Those that contradict what was voted before are not recorded; they come back with
+    /// the value that is.
+    fn record_votes(
+        write: &redb::WriteTransaction,
+        service: Address,
+        set: u64,
+        votes: &[Vote],
+    ) -> Result<Vec<Vote>, StoreError> {
         let mut refused = Vec::new();
-        let write = io!(self.inner.db.begin_write());
         {
             let mut table = io!(write.open_table(VOTES));
             for vote in votes {
@@ -253,7 +260,6 @@ impl NetworkStore {
                 io!(table.retain_in(low.as_slice()..high.as_slice(), |key, _| key.get(28) != Some(&event)));
             }
         }
-        self.commit(write)?;
         Ok(refused)
     }
 
@@ -306,24 +312,6 @@ impl NetworkStore {
             findings.push(Finding::decode(row.1.value()).map_err(|e| StoreError::Io(e.to_string()))?);
         }
         Ok(findings)
-    }
-
-    /// Keeps what connectors saw, with the data, durably when it returns. An event that is there already stays as it
-    /// is.
-    pub(crate) fn observe(&self, all: &[(Observation, Vec<u8>)]) -> Result<(), StoreError> {
-        let write = io!(self.inner.db.begin_write());
-        {
-            let mut table = io!(write.open_table(OBSERVED));
-            for (observation, data) in all {
-                if io!(table.get(observation.key.0)).is_none() {
-                    io!(table.insert(
-                        observation.key.0,
-                        (alloy_rlp::encode(observation).as_slice(), data.as_slice())
-                    ));
-                }
-            }
-        }
-        self.commit(write)
     }
 
     /// What connectors saw and was neither certified nor dropped, at most `limit`.
@@ -473,34 +461,6 @@ impl NetworkStore {
             Err(e) => return Err(StoreError::Io(e.to_string())),
         };
         Ok(io!(table.get(hash.0)).map(|v| v.value().1.to_vec()))
-    }
-
-    /// Keeps certified votes, as they go over the wire.
-    pub(crate) fn put_certified(&self, service: Address, all: &[(Vote, Vec<u8>)]) -> Result<(), StoreError> {
-        // Durable: a connector that tells of a certified event is answered from this, and does not tell again.
-        let write = io!(self.inner.db.begin_write());
-        {
-            let mut table = io!(write.open_table(CERTIFIED));
-            let mut ages = io!(write.open_table(CERTIFICATES_BY_AGE));
-            let mut next = io!(ages.last()).map_or(0, |(n, _)| n.value().saturating_add(1));
-            for (vote, proven) in all {
-                let key = certified_key(service, vote.kind, vote.subject);
-                if io!(table.get(key)).is_some() {
-                    continue;
-                }
-                io!(table.insert(key, (next, proven.as_slice())));
-                io!(ages.insert(next, key));
-                next = next.saturating_add(1);
-            }
-            while io!(ages.len()) > CERTIFICATES {
-                let Some(key) = io!(ages.pop_first()).map(|(_, key)| key.value()) else {
-                    break;
-                };
-                io!(table.remove(key));
-            }
-        }
-        io!(write.commit());
-        Ok(())
     }
 
     /// A certified vote as it goes over the wire.

@@ -42,6 +42,9 @@ pub const MAX_POOL: usize = 262_144;
 /// Most proposals that a collector has out at once.
 pub const MAX_IN_FLIGHT: usize = 8;
 
+/// With so many out, a collector waits with batches that are not full.
+pub const UNHURRIED: usize = 2;
+
 /// Most votes in one peer's proposals that wait for this node to see the events.
 pub const MAX_WAITING_VOTES: usize = 2_048;
 

@@ -11,22 +11,32 @@ use surety_primitives::{
     certificate::{Proven, Quorum},
     set::Set,
     value::Value,
-    vote::{VoteKind, VoteTree, event_key, run_id},
+    vote::{Vote, VoteKind, VoteTree, event_key, run_id},
 };
 use surety_protocol::network::{
-    EventConsensus, Roster, Seal, event,
+    EventConsensus, Roster, Seal, Ticket, event,
     flow::{self, Start},
     message::Sighting,
 };
 use tokio::sync::oneshot;
 
 use super::{Completion, Driver, EMISSIONS, Emitted, RECENT, RecentEvent, Target, Until, now_ms};
-use crate::network::{relay::Wish, store::Observation};
+use crate::network::{
+    relay::Wish,
+    store::{EventCertificates, EventVotes, Group, Observation},
+};
 
 /// Certified events remembered in memory; older ones are on disk.
 const KNOWN: usize = 65_536;
 /// Observations read back after a restart.
 const RESTORED: usize = 131_072;
+
+/// What waits for a commit: emissions, and votes by service and ticket.
+#[derive(Debug)]
+pub(crate) struct Committed {
+    emitted: Vec<Emitted>,
+    tickets: Vec<(Address, Ticket)>,
+}
 
 impl Driver {
     /// A connector saw something: it is answered when that is on disk.
@@ -105,7 +115,7 @@ impl Driver {
             reply: Some(reply),
         });
         if self.emissions.len() >= EMISSIONS {
-            self.commit_emissions();
+            self.commit();
         }
     }
 
@@ -127,31 +137,71 @@ impl Driver {
         }
     }
 
-    /// Writes what waits, unless the write before is still under way: then they gather for the next one.
-    pub(super) fn commit_emissions(&mut self) {
-        if self.committing || self.emissions.is_empty() {
+    /// Writes what waits, unless the write before is still under way: then it gathers for the next one, and all of it
+    /// waits for the disk once.
+    pub(super) fn commit(&mut self) {
+        let nothing = self.emissions.is_empty() && self.votes.is_empty() && self.certificates.is_empty();
+        if self.committing || nothing {
             return;
         }
         self.committing = true;
         let rest = self.emissions.split_off(self.emissions.len().min(EMISSIONS));
-        let batch = std::mem::replace(&mut self.emissions, rest);
+        let emitted = std::mem::replace(&mut self.emissions, rest);
+        let (tickets, votes): (Vec<_>, Vec<_>) = std::mem::take(&mut self.votes)
+            .into_iter()
+            .map(|(ticket, votes)| ((votes.service, ticket), votes))
+            .unzip();
+        let group = Group {
+            observed: emitted
+                .iter()
+                .map(|e| (e.observation.clone(), e.data.clone()))
+                .collect(),
+            votes,
+            certified: std::mem::take(&mut self.certificates),
+        };
         let store = self.store.clone();
         self.write(move || {
-            let rows: Vec<_> = batch.iter().map(|e| (e.observation.clone(), e.data.clone())).collect();
-            let result = store.observe(&rows);
-            Completion::Observed(batch, result)
+            let result = store.commit_group(&group);
+            Completion::Committed(Committed { emitted, tickets }, result)
         });
     }
 
-    pub(super) async fn observed(&mut self, batch: Vec<Emitted>, result: Result<(), crate::store::StoreError>) {
+    /// What was waited for goes on.
+    pub(super) async fn committed(
+        &mut self,
+        Committed { emitted, tickets }: Committed,
+        result: Result<Vec<Vec<Vote>>, crate::store::StoreError>,
+        current: bool,
+    ) {
         self.committing = false;
-        for emitted in batch {
+        match &result {
+            // The machines that waited for these are gone.
+            Ok(_) if !current => {}
+            Ok(refused) => {
+                for ((service, ticket), refused) in tickets.into_iter().zip(refused) {
+                    let refused = refused
+                        .iter()
+                        .map(|vote| Sighting {
+                            key: vote.subject,
+                            value: vote.value,
+                        })
+                        .collect();
+                    self.feed_events(service, event::Input::Stored { ticket, refused })
+                        .await;
+                }
+            }
+            Err(error) => {
+                // Nothing is signed that is not on disk: this node is silent until it can write again.
+                tracing::error!(%error, "observations, votes or certificates could not be recorded; no vote is cast");
+            }
+        }
+        for emitted in emitted {
             let Emitted { observation, reply, .. } = emitted;
             if let Some(service) = self.services.get_mut(&observation.service) {
                 service.arriving.remove(&observation.key);
             }
             let answer = match &result {
-                Ok(()) => Ok(observation.key),
+                Ok(_) => Ok(observation.key),
                 Err(error) => Err(Refusal::new(Code::Internal, error.to_string())),
             };
             let taken = answer.is_ok();
@@ -162,7 +212,7 @@ impl Driver {
                 self.observe(observation).await;
             }
         }
-        self.commit_emissions();
+        self.commit();
     }
 
     /// Feeds what is on disk to the machine.
@@ -287,8 +337,7 @@ impl Driver {
                 }
                 event::Effect::Broadcast { message } => self.broadcast(&message).await,
                 event::Effect::Store { ticket, set, votes } => {
-                    let store = self.store.clone();
-                    self.write(move || Completion::Stored(service, ticket, store.record_votes(service, set, &votes)));
+                    self.votes.push((ticket, EventVotes { service, set, votes }));
                 }
                 event::Effect::Compute { ticket, work } => {
                     self.compute(Target::Events(service), service, ticket, work);
@@ -387,17 +436,16 @@ impl Driver {
         for (observation, proven) in starts {
             self.start_flows(&observation, &proven);
         }
-        let store = self.store.clone();
-        self.write(move || {
-            let keys: Vec<B256> = rows.iter().map(|(vote, _)| vote.subject).collect();
-            let kept = store
-                .put_certified(service, &rows)
-                .and_then(|()| store.keep_observed(&keys))
-                .and_then(|()| store.forget_observed(&keys));
-            if let Err(error) = kept {
-                tracing::error!(%error, "certificates cannot be kept");
-            }
-            Completion::Written
+        // These are seen again after a restart, and the runs asked for again, until the chain has them.
+        let unstarted = rows
+            .iter()
+            .map(|(vote, _)| vote.subject)
+            .filter(|key| self.unstarted.contains_key(key))
+            .collect();
+        self.certificates.push(EventCertificates {
+            service,
+            rows,
+            unstarted,
         });
     }
 
@@ -450,6 +498,31 @@ impl Driver {
             };
             let wanted = keccak256([b"start".as_slice(), run.as_slice()].concat());
             self.intend(wanted, wish, observation.service, Until::Started(run));
+            // Bounded: of more, the start is only wished for.
+            if self.unstarted.len() < KNOWN {
+                self.unstarted.entry(observation.key).or_default().insert(run);
+            }
+        }
+    }
+
+    /// The chain has a run: the observation it began with is not needed any more, unless another run is to.
+    pub(super) fn started(&mut self, run: B256) {
+        let Some(key) = self.ledger.runs.get(&run).map(|run| run.key) else {
+            return;
+        };
+        let Some(runs) = self.unstarted.get_mut(&key) else {
+            return;
+        };
+        runs.remove(&run);
+        if runs.is_empty() {
+            self.unstarted.remove(&key);
+            let store = self.store.clone();
+            self.write(move || {
+                if let Err(error) = store.forget_observed(&[key]) {
+                    tracing::warn!(%error, "an observation stays");
+                }
+                Completion::Written
+            });
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{
     ALIVE_MS, Allowance, Arc, B256, BTreeMap, BTreeSet, Body, EventConsensus, MAX_IN_FLIGHT, MAX_POOL, Misbehaviour,
-    Seal, Sighting, SignatureBytes, Vec, VecDeque, Waiting, Work, votes_of,
+    Seal, Sighting, SignatureBytes, UNHURRIED, Vec, VecDeque, Waiting, Work, votes_of,
 };
 use surety_primitives::{set::Signers, vote::VoteTree};
 
@@ -324,7 +324,9 @@ impl EventConsensus {
             return true;
         }
         let paced = self.now < self.collector.next_at;
-        if self.collector.ready.is_empty() || (paced && self.collector.ready.len() < self.config.batch) {
+        // With several proposals unanswered the members are busy: bigger batches cost them less.
+        let waits = paced || in_flight >= UNHURRIED;
+        if self.collector.ready.is_empty() || (waits && self.collector.ready.len() < self.config.batch) {
             return false;
         }
         let (batch, told) = self.pick();
