@@ -1,4 +1,4 @@
-//! Any bytes are the one encoding of a message between nodes, or are refused; what the machines of events and tasks make
+//! Any bytes are the one encoding of a message between nodes, or are refused; what the machines of events, tasks and containers make
 //! of a message, from whomever it comes and whatever its signatures turn out to be, stays small.
 #![no_main]
 
@@ -7,7 +7,7 @@ use std::sync::Arc;
 use libfuzzer_sys::fuzz_target;
 use surety_primitives::{Address, B256, Domain, certificate::Quorum, selection::Roles, set::Signers};
 use surety_protocol::network::{
-    Done, EventConsensus, Message, Roster, SignatureBytes, TaskConsensus, Work, event, task,
+    Done, EventConsensus, MeasurementConsensus, Message, Roster, SignatureBytes, TaskConsensus, Work, event, measure, task,
 };
 
 const MEMBERS: usize = 7;
@@ -132,11 +132,53 @@ fn feed_task(message: &Message, good: bool) {
     assert!(load.results <= 1 && load.ballots <= 2 * MEMBERS && load.repeated <= 2 + 3);
 }
 
+fn feed_measurement(message: &Message, good: bool) {
+    let deployment = message.body.deployment().unwrap_or_default();
+    let config = measure::Config::new(Some(operator(0)), Address::repeat_byte(0x17), deployment, 1_000);
+    let mut machine = MeasurementConsensus::new(config, 1_000);
+    let mut inputs: Vec<_> = (1..=MEMBERS)
+        .map(|from| measure::Input::Message {
+            from: operator(from),
+            message: message.clone(),
+        })
+        .collect();
+    let (baseline, start, epoch) = (B256::ZERO, 1_000, 4_000);
+    if good {
+        inputs.push(measure::Input::Running { baseline, start, epoch });
+    }
+    inputs.push(measure::Input::SetChanged(roster()));
+    let mut now = 5_700;
+    for _ in 0..96 {
+        let Some(input) = inputs.pop() else { break };
+        now += 7;
+        for effect in machine.step(now, input) {
+            match effect {
+                measure::Effect::Compute { ticket, work } => {
+                    let done = done(&work, good);
+                    inputs.push(measure::Input::Computed { ticket, done });
+                }
+                measure::Effect::Record { ticket, .. } => {
+                    inputs.push(measure::Input::Stored { ticket, kept: good });
+                }
+                measure::Effect::Measure => {
+                    let (root, since) = (B256::ZERO, 0);
+                    let seen = measure::Seen::Clean { root, since };
+                    inputs.push(measure::Input::Observed { began: now, seen });
+                }
+                _ => {}
+            }
+        }
+    }
+    let load = machine.load();
+    assert!(load.told <= MEMBERS * measure::MAX_TOLD && load.ballots <= 2 * MEMBERS + 2);
+}
+
 fuzz_target!(|bytes: &[u8]| {
     let Ok(message) = Message::decode(bytes) else { return };
     assert_eq!(message.encode(), bytes);
     for good in [true, false] {
         feed_events(&message, good);
         feed_task(&message, good);
+        feed_measurement(&message, good);
     }
 });

@@ -316,7 +316,8 @@ fn p6_what_is_intact_is_never_certified_as_drifted() {
     for seed in runs(100) {
         let mut network = heals(seed, &Show::Clean);
         let before = network.epoch();
-        network.run(3 * EPOCH);
+        // The running epoch may be lost with the one that crashed in it; the two after it are not.
+        network.run(3 * EPOCH + 1_500);
         assert!(drifted(&network).is_none(), "seed {seed}");
         let after = network.recorded.range(before..).count();
         assert!(after >= 2, "seed {seed}: {:?}", network.recorded);

@@ -44,7 +44,7 @@ fn result() -> impl Strategy<Value = TaskResult> {
 fn finding() -> impl Strategy<Value = Finding> {
     let text = || "[ -~]{0,40}";
     (text(), text(), text(), text())
-        .prop_map(|(kind, subject, expected, found)| Finding::new(&kind, &subject, &expected, &found).unwrap())
+        .prop_map(|(kind, subject, expected, found)| Finding::new(&kind, &subject, &expected, &found).expect("short"))
 }
 
 fn statement() -> impl Strategy<Value = (u64, Statement)> {
