@@ -222,7 +222,11 @@ impl<S: Source + ?Sized> Monitor<S> {
                     "the engine says that it runs, and the kernel that it does not",
                 ));
             }
-            if facts.kernel.is_none() && by_events.is_empty() && !it.flag("State.Restarting") {
+            if facts.kernel.is_none()
+                && by_events.is_empty()
+                && identity::look(&context).is_empty()
+                && !it.flag("State.Restarting")
+            {
                 let (status, code) = (it.text("State.Status"), it.signed("State.ExitCode"));
                 return Err(Unreachable::new(format_args!(
                     "the container does not run: {status:?}, exit code {code}"

@@ -65,7 +65,8 @@ impl Context<'_> {
 
     /// Whether the plan says that files there change.
     pub(crate) fn is_writable(&self, path: &str) -> bool {
-        self.plan.is_some_and(|plan| plan.writable.iter().any(|folder| is_below(path, folder)))
+        self.plan
+            .is_some_and(|plan| plan.writable.iter().any(|folder| is_below(path, folder)))
     }
 
     /// The command of the health check, if there is one.
@@ -120,7 +121,10 @@ impl Context<'_> {
 
     /// Whether a process or one of its forebears in the container is such a one.
     pub(crate) fn descends(&self, process: &Process, is: impl Fn(u32) -> bool) -> bool {
-        let processes = self.kernel().map(|kernel| kernel.processes.as_slice()).unwrap_or_default();
+        let processes = self
+            .kernel()
+            .map(|kernel| kernel.processes.as_slice())
+            .unwrap_or_default();
         let mut current = Some(process);
         // Bounded: a host could tell of parents in a circle.
         for _ in 0..=processes.len() {
@@ -149,5 +153,6 @@ pub fn look(context: &Context<'_>) -> Vec<Finding> {
 /// Whether a path is a folder or in it.
 pub(crate) fn is_below(path: &str, folder: &str) -> bool {
     let folder = folder.trim_end_matches('/');
-    path.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    path.strip_prefix(folder)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }

@@ -25,8 +25,8 @@ pub use events::{Cursor, Event, Events};
 pub use hashes::Sha;
 pub use kernel::{Kernel, MountPoint, Process};
 pub use maps::{Mapping, Page};
-pub(crate) use tree::{digest, text};
 pub use tree::{Entry, Listing, Tree, TreeDigest};
+pub(crate) use tree::{digest, text};
 
 use engine::Engine;
 use events::Log;

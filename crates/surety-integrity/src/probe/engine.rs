@@ -9,16 +9,63 @@ use crate::{
 
 /// The capabilities that engines give to containers, as bits.
 const DEFAULT: &[&str] = &[
-    "CHOWN", "DAC_OVERRIDE", "FSETID", "FOWNER", "MKNOD", "NET_RAW", "SETGID", "SETUID", "SETFCAP", "SETPCAP",
-    "NET_BIND_SERVICE", "SYS_CHROOT", "KILL", "AUDIT_WRITE",
+    "CHOWN",
+    "DAC_OVERRIDE",
+    "FSETID",
+    "FOWNER",
+    "MKNOD",
+    "NET_RAW",
+    "SETGID",
+    "SETUID",
+    "SETFCAP",
+    "SETPCAP",
+    "NET_BIND_SERVICE",
+    "SYS_CHROOT",
+    "KILL",
+    "AUDIT_WRITE",
 ];
 /// All of the kernel's, by number.
 const NAMES: &[&str] = &[
-    "CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID", "KILL", "SETGID", "SETUID", "SETPCAP",
-    "LINUX_IMMUTABLE", "NET_BIND_SERVICE", "NET_BROADCAST", "NET_ADMIN", "NET_RAW", "IPC_LOCK", "IPC_OWNER",
-    "SYS_MODULE", "SYS_RAWIO", "SYS_CHROOT", "SYS_PTRACE", "SYS_PACCT", "SYS_ADMIN", "SYS_BOOT", "SYS_NICE",
-    "SYS_RESOURCE", "SYS_TIME", "SYS_TTY_CONFIG", "MKNOD", "LEASE", "AUDIT_WRITE", "AUDIT_CONTROL", "SETFCAP",
-    "MAC_OVERRIDE", "MAC_ADMIN", "SYSLOG", "WAKE_ALARM", "BLOCK_SUSPEND", "AUDIT_READ", "PERFMON", "BPF",
+    "CHOWN",
+    "DAC_OVERRIDE",
+    "DAC_READ_SEARCH",
+    "FOWNER",
+    "FSETID",
+    "KILL",
+    "SETGID",
+    "SETUID",
+    "SETPCAP",
+    "LINUX_IMMUTABLE",
+    "NET_BIND_SERVICE",
+    "NET_BROADCAST",
+    "NET_ADMIN",
+    "NET_RAW",
+    "IPC_LOCK",
+    "IPC_OWNER",
+    "SYS_MODULE",
+    "SYS_RAWIO",
+    "SYS_CHROOT",
+    "SYS_PTRACE",
+    "SYS_PACCT",
+    "SYS_ADMIN",
+    "SYS_BOOT",
+    "SYS_NICE",
+    "SYS_RESOURCE",
+    "SYS_TIME",
+    "SYS_TTY_CONFIG",
+    "MKNOD",
+    "LEASE",
+    "AUDIT_WRITE",
+    "AUDIT_CONTROL",
+    "SETFCAP",
+    "MAC_OVERRIDE",
+    "MAC_ADMIN",
+    "SYSLOG",
+    "WAKE_ALARM",
+    "BLOCK_SUSPEND",
+    "AUDIT_READ",
+    "PERFMON",
+    "BPF",
     "CHECKPOINT_RESTORE",
 ];
 /// Mounts that every container has, besides what is told apart below.
@@ -33,8 +80,11 @@ const OWN: &[(&str, &[&str])] = &[
     ("/sys/fs/cgroup", &["tmpfs", "cgroup2"]),
 ];
 /// Files that the engine writes, and where its own copies are.
-const FILES: &[(&str, &str)] =
-    &[("/etc/hosts", "HostsPath"), ("/etc/hostname", "HostnamePath"), ("/etc/resolv.conf", "ResolvConfPath")];
+const FILES: &[(&str, &str)] = &[
+    ("/etc/hosts", "HostsPath"),
+    ("/etc/hostname", "HostnamePath"),
+    ("/etc/resolv.conf", "ResolvConfPath"),
+];
 
 /// The capabilities that processes of the container may have at most, as the engine was told.
 pub(super) fn bounding(inspect: &Inspect<'_>) -> u64 {
@@ -57,13 +107,19 @@ pub(super) fn bounding(inspect: &Inspect<'_>) -> u64 {
         // All but those dropped.
         return !set(drop);
     }
-    let base = if set(drop.clone()) == u64::MAX { 0 } else { default & !set(drop) };
+    let base = if set(drop.clone()) == u64::MAX {
+        0
+    } else {
+        default & !set(drop)
+    };
     base | add
 }
 
 /// Findings of kind `engine`.
 pub fn look(context: &Context<'_>) -> Vec<Finding> {
-    let Some(kernel) = context.kernel() else { return Vec::new() };
+    let Some(kernel) = context.kernel() else {
+        return Vec::new();
+    };
     let it = &context.inspect;
     let mut findings = Vec::new();
     let mut find = |subject: &str, expected: String, found: String| {
@@ -71,7 +127,11 @@ pub fn look(context: &Context<'_>) -> Vec<Finding> {
     };
     let id = it.text("Id");
     if id.is_empty() || !kernel.cgroups.iter().any(|line| line.contains(id)) {
-        find("cgroup", "the container's".into(), "the first process is in another".into());
+        find(
+            "cgroup",
+            "the container's".into(),
+            "the first process is in another".into(),
+        );
     }
     let mut arguments = it.texts("Config.Entrypoint");
     arguments.extend(it.texts("Config.Cmd"));
@@ -80,7 +140,12 @@ pub fn look(context: &Context<'_>) -> Vec<Finding> {
     if arguments != run {
         find("command", format!("{arguments:?}"), format!("{run:?}"));
     }
-    for (namespace, field) in [("net", "NetworkMode"), ("pid", "PidMode"), ("ipc", "IpcMode"), ("uts", "UTSMode")] {
+    for (namespace, field) in [
+        ("net", "NetworkMode"),
+        ("pid", "PidMode"),
+        ("ipc", "IpcMode"),
+        ("uts", "UTSMode"),
+    ] {
         let told = it.text(&format!("HostConfig.{field}")) == "host";
         // With the host's network the engine gives the host's name too.
         let told = told || (namespace == "uts" && it.text("HostConfig.NetworkMode") == "host");
@@ -129,7 +194,12 @@ fn mounts(it: &Inspect<'_>, kernel: &Kernel, find: &mut impl FnMut(&str, String,
     let mut told: Vec<(String, String, &str, Option<bool>)> = Vec::new();
     for mount in it.list("Mounts") {
         let target = mount.text("Destination").to_owned();
-        told.push((target, mount.text("Source").to_owned(), mount.text("Type"), Some(!mount.flag("RW"))));
+        told.push((
+            target,
+            mount.text("Source").to_owned(),
+            mount.text("Type"),
+            Some(!mount.flag("RW")),
+        ));
     }
     for target in it.names("HostConfig.Tmpfs") {
         told.push((target, String::new(), "tmpfs", None));
@@ -144,20 +214,35 @@ fn mounts(it: &Inspect<'_>, kernel: &Kernel, find: &mut impl FnMut(&str, String,
         let fits = match *kind {
             "tmpfs" => mount.kind == "tmpfs",
             // What is mounted is told from the root of its file system, which may itself be mounted anywhere.
-            "bind" | "volume" => mount.root == "/" || source.ends_with(&mount.root) || mount.root.ends_with(source.as_str()),
+            "bind" | "volume" => {
+                mount.root == "/" || source.ends_with(&mount.root) || mount.root.ends_with(source.as_str())
+            }
             _ => true,
         };
         if !fits {
-            find(&subject, format!("{kind} {source}"), format!("{} {}", mount.kind, mount.root));
+            find(
+                &subject,
+                format!("{kind} {source}"),
+                format!("{} {}", mount.kind, mount.root),
+            );
         }
         if read_only.is_some_and(|read_only| read_only != has(&mount.options, "ro")) {
-            find(&subject, "writable or read-only as the engine says".into(), mount.options.clone());
+            find(
+                &subject,
+                "writable or read-only as the engine says".into(),
+                mount.options.clone(),
+            );
         }
     }
-    let hidden: Vec<String> =
-        ["HostConfig.MaskedPaths", "HostConfig.ReadonlyPaths"].iter().flat_map(|path| it.texts(path)).collect();
-    let devices: Vec<String> =
-        it.list("HostConfig.Devices").iter().map(|device| device.text("PathInContainer").to_owned()).collect();
+    let hidden: Vec<String> = ["HostConfig.MaskedPaths", "HostConfig.ReadonlyPaths"]
+        .iter()
+        .flat_map(|path| it.texts(path))
+        .collect();
+    let devices: Vec<String> = it
+        .list("HostConfig.Devices")
+        .iter()
+        .map(|device| device.text("PathInContainer").to_owned())
+        .collect();
     let privileged = it.flag("HostConfig.Privileged");
     let mut seen = Vec::new();
     for mount in kernel.mounts.iter().filter(|mount| mount.target != "/") {
@@ -177,7 +262,11 @@ fn mounts(it: &Inspect<'_>, kernel: &Kernel, find: &mut impl FnMut(&str, String,
         let twice = seen.contains(&target) && !is_below(target, "/sys/fs/cgroup");
         seen.push(target);
         if !own || twice {
-            find(&format!("mounts.{target}"), "no mount".into(), format!("{} {}", mount.kind, mount.root));
+            find(
+                &format!("mounts.{target}"),
+                "no mount".into(),
+                format!("{} {}", mount.kind, mount.root),
+            );
         }
     }
 }

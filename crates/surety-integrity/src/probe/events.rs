@@ -22,6 +22,8 @@ pub struct Accounting {
     ended: Option<i64>,
     /// Whether somebody ended it.
     by_hand: bool,
+    /// Whether it was stopped, and by whom is not yet known: an engine that ends stops its containers.
+    stopped: bool,
     /// When it was last started, as the engine says.
     started_at: String,
 }
@@ -31,6 +33,10 @@ impl Accounting {
     pub fn look(&mut self, context: &Context<'_>) -> Vec<Finding> {
         let events = &context.facts.events;
         let mut starts = false;
+        if self.stopped && events.events.is_empty() && events.complete {
+            // The engine has answered since, so it did not end.
+            self.stopped_by_hand(context);
+        }
         for event in &events.events {
             starts |= event.action == "start";
             self.event(context, event);
@@ -40,7 +46,12 @@ impl Accounting {
             // Started while nobody could tell who did it: an engine that comes back starts what its policy says.
             let restart = self.restart(context);
             if matches!(restart, Restart::No) || context.policy.restarts == RestartPolicy::None {
-                self.unaccounted(context, "start", "no start", "a start while the engine's events were not known");
+                self.unaccounted(
+                    context,
+                    "start",
+                    "no start",
+                    "a start while the engine's events were not known",
+                );
             }
         }
         if !started_at.is_empty() {
@@ -77,14 +88,27 @@ impl Accounting {
     fn event(&mut self, context: &Context<'_>, event: &Event) {
         let (action, rest) = event.action.split_once(':').unwrap_or((&event.action, ""));
         let policy = context.policy;
+        if self.stopped && action != "gap" {
+            self.stopped_by_hand(context);
+        }
         match action {
             "exec_create" | "exec_start" => self.exec(context, event, rest.trim_start()),
             // Who is attached to a container that reads its input speaks to the service.
             "attach" if context.inspect.flag("Config.OpenStdin") && policy.exec != ExecPolicy::Allow => {
-                self.keep(Finding::new(Kind::Exec, "attach", "no exec session", "attached to its input"));
+                self.keep(Finding::new(
+                    Kind::Exec,
+                    "attach",
+                    "no exec session",
+                    "attached to its input",
+                ));
             }
             "extract-to-dir" if policy.clients == ClientPolicy::Forbid => {
-                self.keep(Finding::new(Kind::Copy, "archive", "no copies into the container", "a copy into the container"));
+                self.keep(Finding::new(
+                    Kind::Copy,
+                    "archive",
+                    "no copies into the container",
+                    "a copy into the container",
+                ));
             }
             "rename" => self.keep(Finding::new(Kind::Container, "name", "the name it had", "another")),
             "start" => {
@@ -95,10 +119,16 @@ impl Accounting {
             }
             "die" => self.ended = Some(event.exit.unwrap_or_default()),
             "stop" => {
-                self.by_hand = true;
-                self.unaccounted(context, "stop", "stopped by nobody", "stopped through the engine");
+                (self.by_hand, self.stopped) = (true, true);
             }
-            "restart" => self.unaccounted(context, "restart", "started by the restart policy only", "restarted through the engine"),
+            // The engine ended or was not heard for a while; what it stopped then, it stopped itself.
+            "gap" if self.stopped => (self.by_hand, self.stopped) = (false, false),
+            "restart" => self.unaccounted(
+                context,
+                "restart",
+                "started by the restart policy only",
+                "restarted through the engine",
+            ),
             "pause" => self.unaccounted(context, "pause", "paused by nobody", "paused through the engine"),
             "kill" => {
                 let signal = event.signal.as_deref().unwrap_or("9");
@@ -122,7 +152,12 @@ impl Accounting {
             }
         };
         if !accounted {
-            self.unaccounted(context, "start", "started by the restart policy only", "started through the engine");
+            self.unaccounted(
+                context,
+                "start",
+                "started by the restart policy only",
+                "started through the engine",
+            );
         }
     }
 
@@ -131,9 +166,16 @@ impl Accounting {
             ExecPolicy::Allow => true,
             ExecPolicy::Forbid => false,
             ExecPolicy::Health => {
-                let session = context.facts.execs.iter().map(Inspect).find(|exec| Some(exec.text("ID")) == event.exec.as_deref());
+                let session = context
+                    .facts
+                    .execs
+                    .iter()
+                    .map(Inspect)
+                    .find(|exec| Some(exec.text("ID")) == event.exec.as_deref());
                 // The engine forgets sessions that are over; the command is what is left of them.
-                context.health_command().is_some_and(|health| health.join(" ") == command)
+                context
+                    .health_command()
+                    .is_some_and(|health| health.join(" ") == command)
                     && session.is_none_or(|session| context.allows_exec(&session))
             }
         };
@@ -168,6 +210,11 @@ impl Accounting {
             }
             _ => None,
         }
+    }
+
+    fn stopped_by_hand(&mut self, context: &Context<'_>) {
+        self.stopped = false;
+        self.unaccounted(context, "stop", "stopped by nobody", "stopped through the engine");
     }
 
     fn unaccounted(&mut self, context: &Context<'_>, subject: &str, expected: &str, found: &str) {

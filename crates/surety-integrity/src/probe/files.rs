@@ -12,7 +12,11 @@ use crate::{
 /// What an engine makes in a root file system besides mounts: path, kind, content.
 const ENGINE: &[(&str, char, &str)] = &[
     // SHA-256 of nothing.
-    ("/.dockerenv", 'f', "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"),
+    (
+        "/.dockerenv",
+        'f',
+        "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+    ),
     ("/etc/mtab", 'l', "/proc/mounts"),
 ];
 /// Folders that it makes, and gives these permissions.
@@ -20,7 +24,9 @@ const FOLDERS: &[&str] = &["/dev", "/etc", "/proc", "/sys", "/dev/pts", "/dev/sh
 
 /// Findings of kind `file`; the listing is of all but what is mounted and the plan's `writable`.
 pub fn compare(context: &Context<'_>, listing: &BTreeMap<String, Entry>) -> Vec<Finding> {
-    let (Some(image), Some(kernel)) = (context.image, context.kernel()) else { return Vec::new() };
+    let (Some(image), Some(kernel)) = (context.image, context.kernel()) else {
+        return Vec::new();
+    };
     let owners = kernel.host_namespaces.iter().any(|name| name == "user");
     let seen = |path: &str| !hidden(&kernel.mounts, path) && !context.is_writable(path);
     let mut findings = Vec::new();
@@ -30,10 +36,18 @@ pub fn compare(context: &Context<'_>, listing: &BTreeMap<String, Entry>) -> Vec<
         }
         let expected = image.files.get(path);
         let implied = found.kind == 'd' && image.implied.contains(path);
-        if implied || expected.is_some_and(|expected| same(expected, found, owners)) || by_engine(context, &kernel.mounts, found) {
+        if implied
+            || expected.is_some_and(|expected| same(expected, found, owners))
+            || by_engine(context, &kernel.mounts, found)
+        {
             continue;
         }
-        findings.push(Finding::new(Kind::File, path, expected.map(|it| describe(it, owners)).unwrap_or_default(), describe(found, owners)));
+        findings.push(Finding::new(
+            Kind::File,
+            path,
+            expected.map(|it| describe(it, owners)).unwrap_or_default(),
+            describe(found, owners),
+        ));
     }
     for (path, expected) in &image.files {
         if !listing.contains_key(path) && path != "/" && seen(path) {
@@ -44,7 +58,9 @@ pub fn compare(context: &Context<'_>, listing: &BTreeMap<String, Entry>) -> Vec<
 }
 
 fn hidden(mounts: &[MountPoint], path: &str) -> bool {
-    mounts.iter().any(|mount| mount.target != "/" && is_below(path, &mount.target))
+    mounts
+        .iter()
+        .any(|mount| mount.target != "/" && is_below(path, &mount.target))
 }
 
 fn same(expected: &Entry, found: &Entry, owners: bool) -> bool {
@@ -55,7 +71,10 @@ fn same(expected: &Entry, found: &Entry, owners: bool) -> bool {
 /// Whether the engine makes it: its own files, and folders for mounts and for the working directory.
 fn by_engine(context: &Context<'_>, mounts: &[MountPoint], found: &Entry) -> bool {
     let path = found.path.as_str();
-    if ENGINE.iter().any(|(name, kind, data)| *name == path && *kind == found.kind && *data == found.data) {
+    if ENGINE
+        .iter()
+        .any(|(name, kind, data)| *name == path && *kind == found.kind && *data == found.data)
+    {
         return true;
     }
     if path == "/dev/console" && found.kind == 'f' {
@@ -68,11 +87,19 @@ fn by_engine(context: &Context<'_>, mounts: &[MountPoint], found: &Entry) -> boo
     let made = FOLDERS.contains(&path);
     let missing = context.image.is_some_and(|image| !image.files.contains_key(path));
     made || missing
-        && (mounts.iter().any(|mount| is_below(&mount.target, path)) || is_below(context.inspect.text("Config.WorkingDir"), path))
+        && (mounts.iter().any(|mount| is_below(&mount.target, path))
+            || is_below(context.inspect.text("Config.WorkingDir"), path))
 }
 
 fn describe(entry: &Entry, owners: bool) -> String {
-    let Entry { kind, mode, uid, gid, data, .. } = entry;
+    let Entry {
+        kind,
+        mode,
+        uid,
+        gid,
+        data,
+        ..
+    } = entry;
     let owner = if owners { format!(" {uid}:{gid}") } else { String::new() };
     let data = match kind {
         'f' => format!(" sha256:{data}"),

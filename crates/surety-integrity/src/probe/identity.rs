@@ -29,7 +29,12 @@ pub fn look(context: &Context<'_>) -> Vec<Finding> {
         let found = Inspect(copy).texts("RootFS.Layers");
         if found != image.layers {
             let text = |layers: &[String]| Value::list(layers.iter().map(String::as_str)).to_string();
-            findings.push(Finding::new(Kind::Identity, "image.layers", text(&image.layers), text(&found)));
+            findings.push(Finding::new(
+                Kind::Identity,
+                "image.layers",
+                text(&image.layers),
+                text(&found),
+            ));
         }
     }
     findings
@@ -48,7 +53,14 @@ pub fn identity(context: &Context<'_>) -> Value {
         None => Value::object([
             ("manifest", Value::Null),
             ("config", it.text("Image").into()),
-            ("layers", context.facts.image.as_ref().map_or(Value::Null, |copy| texts(&Inspect(copy).texts("RootFS.Layers")))),
+            (
+                "layers",
+                context
+                    .facts
+                    .image
+                    .as_ref()
+                    .map_or(Value::Null, |copy| texts(&Inspect(copy).texts("RootFS.Layers"))),
+            ),
         ]),
     };
     Value::object([
@@ -90,9 +102,13 @@ fn mounts(it: &Inspect<'_>) -> Value {
         list.insert(target.to_owned(), a_mount(target, kind, source, !mount.flag("RW")));
     }
     for target in it.names("HostConfig.Tmpfs") {
-        let read_only = it.at("HostConfig.Tmpfs").and_then(|all| all.get(&target)).and_then(Json::as_str);
+        let read_only = it
+            .at("HostConfig.Tmpfs")
+            .and_then(|all| all.get(&target))
+            .and_then(Json::as_str);
         let read_only = read_only.unwrap_or_default().split(',').any(|option| option == "ro");
-        list.entry(target.clone()).or_insert_with(|| a_mount(&target, "tmpfs", "", read_only));
+        list.entry(target.clone())
+            .or_insert_with(|| a_mount(&target, "tmpfs", "", read_only));
     }
     Value::List(list.into_values().collect())
 }
@@ -113,9 +129,16 @@ fn security(it: &Inspect<'_>) -> Value {
         "default" => "bridge",
         other => other,
     };
-    let devices = it.list("HostConfig.Devices").iter().map(|device| device.text("PathOnHost").to_owned()).collect();
+    let devices = it
+        .list("HostConfig.Devices")
+        .iter()
+        .map(|device| device.text("PathOnHost").to_owned())
+        .collect();
     let ulimits = it.list("HostConfig.Ulimits");
-    let ulimits = ulimits.iter().map(|one| format!("{}={}:{}", one.text("Name"), one.signed("Soft"), one.signed("Hard"))).collect();
+    let ulimits = ulimits
+        .iter()
+        .map(|one| format!("{}={}:{}", one.text("Name"), one.signed("Soft"), one.signed("Hard")))
+        .collect();
     Value::object([
         ("privileged", Value::from(it.flag("HostConfig.Privileged"))),
         ("capabilities_added", capabilities(it.texts("HostConfig.CapAdd"))),
@@ -162,7 +185,10 @@ fn ports(it: &Inspect<'_>) -> Value {
 }
 
 fn restart(it: &Inspect<'_>) -> String {
-    match (it.text("HostConfig.RestartPolicy.Name"), it.number("HostConfig.RestartPolicy.MaximumRetryCount")) {
+    match (
+        it.text("HostConfig.RestartPolicy.Name"),
+        it.number("HostConfig.RestartPolicy.MaximumRetryCount"),
+    ) {
         ("", _) => "no".into(),
         ("on-failure", 0) => "on-failure".into(),
         ("on-failure", most) => format!("on-failure:{most}"),
@@ -189,7 +215,9 @@ fn resources(it: &Inspect<'_>) -> Value {
 
 /// `null` if there is none, or it is switched off; fields that are zero are left out, as engines do or do not.
 fn health(check: Option<&Json>) -> Value {
-    let Some(check) = check.and_then(Json::as_object) else { return Value::Null };
+    let Some(check) = check.and_then(Json::as_object) else {
+        return Value::Null;
+    };
     let test = check.get("Test").and_then(Json::as_array);
     match test.and_then(|test| test.first()).and_then(Json::as_str) {
         None | Some("NONE") => return Value::Null,
@@ -215,16 +243,30 @@ fn expected(context: &Context<'_>, plan: &Container, image: &Reference, found: &
         (None, None) => says.texts("Cmd"),
     };
     let mut environment: BTreeMap<String, String> = says.texts("Env").iter().map(|entry| variable(entry)).collect();
-    environment.extend(plan.environment.iter().map(|(name, value)| (name.clone(), value.clone())));
-    let environment = environment.iter().map(|(name, value)| format!("{name}={value}")).collect();
-    set(&mut out, "process", &[
-        ("entrypoint", texts(&plan.entrypoint.clone().unwrap_or_else(|| says.texts("Entrypoint")))),
-        ("command", texts(&command)),
-        ("user", or_image(plan.user.as_ref(), "User").into()),
-        ("working_dir", or_image(plan.working_dir.as_ref(), "WorkingDir").into()),
-        ("open_stdin", false.into()),
-        ("tty", false.into()),
-    ]);
+    environment.extend(
+        plan.environment
+            .iter()
+            .map(|(name, value)| (name.clone(), value.clone())),
+    );
+    let environment = environment
+        .iter()
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect();
+    set(
+        &mut out,
+        "process",
+        &[
+            (
+                "entrypoint",
+                texts(&plan.entrypoint.clone().unwrap_or_else(|| says.texts("Entrypoint"))),
+            ),
+            ("command", texts(&command)),
+            ("user", or_image(plan.user.as_ref(), "User").into()),
+            ("working_dir", or_image(plan.working_dir.as_ref(), "WorkingDir").into()),
+            ("open_stdin", false.into()),
+            ("tty", false.into()),
+        ],
+    );
     // The engine gives a PATH to an image that has none, on the container and not in the image.
     let environment = sorted(environment);
     if found.field("process").and_then(|process| process.field("environment")) != Some(&environment) {
@@ -232,56 +274,99 @@ fn expected(context: &Context<'_>, plan: &Container, image: &Reference, found: &
     }
     let security = found.field("security");
     let one_of = |field: &str, allowed: &[&str]| {
-        let it = security.and_then(|security| security.field(field)).and_then(Value::as_str).unwrap_or_default();
-        Value::from(if allowed.contains(&it) { it } else { allowed.first().copied().unwrap_or_default() })
+        let it = security
+            .and_then(|security| security.field(field))
+            .and_then(Value::as_str)
+            .unwrap_or_default();
+        Value::from(if allowed.contains(&it) {
+            it
+        } else {
+            allowed.first().copied().unwrap_or_default()
+        })
     };
-    let options = security.and_then(|security| security.field("options")).and_then(Value::as_list).unwrap_or_default();
+    let options = security
+        .and_then(|security| security.field("options"))
+        .and_then(Value::as_list)
+        .unwrap_or_default();
     let harmless = |option: &&Value| {
-        option.as_str().is_some_and(|option| option.starts_with("no-new-privileges") && !option.ends_with("false"))
+        option
+            .as_str()
+            .is_some_and(|option| option.starts_with("no-new-privileges") && !option.ends_with("false"))
     };
     let options = Value::List(options.iter().filter(harmless).cloned().collect());
     let network = plan.network.name();
-    set(&mut out, "security", &[
-        ("privileged", false.into()),
-        ("capabilities_added", capabilities(plan.capabilities.add.clone())),
-        ("capabilities_dropped", capabilities(plan.capabilities.drop.clone())),
-        ("options", options),
-        ("read_only", plan.read_only.into()),
-        ("devices", Value::List(Vec::new())),
-        ("device_rules", Value::List(Vec::new())),
-        ("device_requests", Value::Null),
-        ("network", network.into()),
-        ("networks", Value::list([network])),
-        ("pid", "".into()),
-        ("ipc", one_of("ipc", &["private", "shareable", "none", ""])),
-        ("uts", one_of("uts", if network == "host" { &["", "host"] } else { &[""] })),
-        ("user_namespace", "".into()),
-        ("cgroup_parent", "".into()),
-        ("sysctls", Value::Null),
-        ("runtime", one_of("runtime", &["runc", "io.containerd.runc.v2", "crun"])),
-        ("ulimits", Value::List(Vec::new())),
-        ("groups", Value::List(Vec::new())),
-        ("hosts", Value::List(Vec::new())),
-        ("dns", Value::List(Vec::new())),
-        ("volumes_from", Value::List(Vec::new())),
-        ("links", Value::List(Vec::new())),
-        ("init", false.into()),
-        ("masked_paths", at_least(security.and_then(|it| it.field("masked_paths")), MASKED)),
-        ("read_only_paths", at_least(security.and_then(|it| it.field("read_only_paths")), READ_ONLY)),
-    ]);
+    set(
+        &mut out,
+        "security",
+        &[
+            ("privileged", false.into()),
+            ("capabilities_added", capabilities(plan.capabilities.add.clone())),
+            ("capabilities_dropped", capabilities(plan.capabilities.drop.clone())),
+            ("options", options),
+            ("read_only", plan.read_only.into()),
+            ("devices", Value::List(Vec::new())),
+            ("device_rules", Value::List(Vec::new())),
+            ("device_requests", Value::Null),
+            ("network", network.into()),
+            ("networks", Value::list([network])),
+            ("pid", "".into()),
+            ("ipc", one_of("ipc", &["private", "shareable", "none", ""])),
+            (
+                "uts",
+                one_of("uts", if network == "host" { &["", "host"] } else { &[""] }),
+            ),
+            ("user_namespace", "".into()),
+            ("cgroup_parent", "".into()),
+            ("sysctls", Value::Null),
+            ("runtime", one_of("runtime", &["runc", "io.containerd.runc.v2", "crun"])),
+            ("ulimits", Value::List(Vec::new())),
+            ("groups", Value::List(Vec::new())),
+            ("hosts", Value::List(Vec::new())),
+            ("dns", Value::List(Vec::new())),
+            ("volumes_from", Value::List(Vec::new())),
+            ("links", Value::List(Vec::new())),
+            ("init", false.into()),
+            (
+                "masked_paths",
+                at_least(security.and_then(|it| it.field("masked_paths")), MASKED),
+            ),
+            (
+                "read_only_paths",
+                at_least(security.and_then(|it| it.field("read_only_paths")), READ_ONLY),
+            ),
+        ],
+    );
     let number = |number: Option<u64>| Value::from(number.unwrap_or_default().to_string());
-    set(&mut out, "resources", &[
-        ("memory", number(plan.resources.memory_mib.map(|it| u64::from(it) << 20))),
-        ("nano_cpus", number(plan.resources.cpus_milli.map(|it| u64::from(it).saturating_mul(1_000_000)))),
-        ("pids", number(plan.resources.pids.map(u64::from))),
-        ("cpu_shares", "0".into()),
-        ("cpu_period", "0".into()),
-        ("cpu_quota", "0".into()),
-        ("cpuset", "".into()),
-    ]);
+    set(
+        &mut out,
+        "resources",
+        &[
+            (
+                "memory",
+                number(plan.resources.memory_mib.map(|it| u64::from(it) << 20)),
+            ),
+            (
+                "nano_cpus",
+                number(
+                    plan.resources
+                        .cpus_milli
+                        .map(|it| u64::from(it).saturating_mul(1_000_000)),
+                ),
+            ),
+            ("pids", number(plan.resources.pids.map(u64::from))),
+            ("cpu_shares", "0".into()),
+            ("cpu_period", "0".into()),
+            ("cpu_quota", "0".into()),
+            ("cpuset", "".into()),
+        ],
+    );
     let Value::Object(fields) = &mut out else { return out };
     fields.insert("mounts".into(), expected_mounts(context, plan, &says));
-    let ports = plan.ports.iter().map(|port| format!("{}:{}/{}", port.host, port.container, port.protocol)).collect();
+    let ports = plan
+        .ports
+        .iter()
+        .map(|port| format!("{}:{}/{}", port.host, port.container, port.protocol))
+        .collect();
     fields.insert("ports".into(), sorted(ports));
     fields.insert("restart".into(), plan.restart.to_string().into());
     let check = match plan.policy.exec {
@@ -309,8 +394,15 @@ fn expected_mounts(context: &Context<'_>, plan: &Container, says: &Inspect<'_>) 
         list.insert(target.clone(), a_mount(&target, "volume", name, false));
     }
     for mount in &plan.mounts {
-        let source = if mount.kind == MountKind::Tmpfs { "" } else { mount.source.as_str() };
-        list.insert(mount.target.clone(), a_mount(&mount.target, mount.kind.name(), source, mount.read_only));
+        let source = if mount.kind == MountKind::Tmpfs {
+            ""
+        } else {
+            mount.source.as_str()
+        };
+        list.insert(
+            mount.target.clone(),
+            a_mount(&mount.target, mount.kind.name(), source, mount.read_only),
+        );
     }
     Value::List(list.into_values().collect())
 }
@@ -326,8 +418,12 @@ pub(super) const fn most_restarts(restart: Restart) -> Option<u64> {
 
 /// The same if it has all of these, else with them.
 fn at_least(found: Option<&Value>, all: &[&str]) -> Value {
-    let mut list: Vec<String> =
-        found.and_then(Value::as_list).into_iter().flatten().filter_map(|it| it.as_str().map(str::to_owned)).collect();
+    let mut list: Vec<String> = found
+        .and_then(Value::as_list)
+        .into_iter()
+        .flatten()
+        .filter_map(|it| it.as_str().map(str::to_owned))
+        .collect();
     for path in all {
         if !list.iter().any(|it| it == path) {
             list.push((*path).to_owned());
@@ -350,13 +446,27 @@ fn differences(path: &str, expected: &Value, found: &Value, findings: &mut Vec<F
     match (expected, found) {
         (Value::Object(one), Value::Object(other)) => {
             for key in one.keys().chain(other.keys().filter(|key| !one.contains_key(*key))) {
-                let below = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                let below = if path.is_empty() {
+                    key.clone()
+                } else {
+                    format!("{path}.{key}")
+                };
                 let null = Value::Null;
-                differences(&below, one.get(key).unwrap_or(&null), other.get(key).unwrap_or(&null), findings);
+                differences(
+                    &below,
+                    one.get(key).unwrap_or(&null),
+                    other.get(key).unwrap_or(&null),
+                    findings,
+                );
             }
         }
         _ if expected == found => {}
-        _ => findings.push(Finding::new(Kind::Identity, path, expected.to_string(), found.to_string())),
+        _ => findings.push(Finding::new(
+            Kind::Identity,
+            path,
+            expected.to_string(),
+            found.to_string(),
+        )),
     }
 }
 
@@ -367,7 +477,12 @@ pub(super) fn variable(entry: &str) -> (String, String) {
 }
 
 fn capabilities(list: Vec<String>) -> Value {
-    sorted(list.iter().map(|name| name.to_ascii_uppercase()).map(|name| name.trim_start_matches("CAP_").to_owned()).collect())
+    sorted(
+        list.iter()
+            .map(|name| name.to_ascii_uppercase())
+            .map(|name| name.trim_start_matches("CAP_").to_owned())
+            .collect(),
+    )
 }
 
 fn sorted(mut list: Vec<String>) -> Value {
@@ -381,7 +496,9 @@ fn texts(list: &[String]) -> Value {
 
 /// JSON of the engine as a value; empty lists and objects are `null`, as engines use both; numbers as decimal text.
 fn json(value: Option<&Json>, levels: usize) -> Value {
-    let Some(below) = levels.checked_sub(1) else { return Value::Null };
+    let Some(below) = levels.checked_sub(1) else {
+        return Value::Null;
+    };
     match value {
         None | Some(Json::Null) => Value::Null,
         Some(Json::Bool(it)) => (*it).into(),
@@ -393,8 +510,11 @@ fn json(value: Option<&Json>, levels: usize) -> Value {
         Some(Json::Array(list)) if list.is_empty() => Value::Null,
         Some(Json::Object(fields)) if fields.is_empty() => Value::Null,
         Some(Json::Array(list)) => Value::List(list.iter().map(|it| json(Some(it), below)).collect()),
-        Some(Json::Object(fields)) => {
-            Value::Object(fields.iter().map(|(name, it)| (name.clone(), json(Some(it), below))).collect())
-        }
+        Some(Json::Object(fields)) => Value::Object(
+            fields
+                .iter()
+                .map(|(name, it)| (name.clone(), json(Some(it), below)))
+                .collect(),
+        ),
     }
 }

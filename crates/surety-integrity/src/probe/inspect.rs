@@ -9,7 +9,9 @@ pub struct Inspect<'a>(pub &'a Json);
 impl<'a> Inspect<'a> {
     /// What is at a path of names with dots between.
     pub fn at(&self, path: &str) -> Option<&'a Json> {
-        path.split('.').try_fold(self.0, |value, name| value.get(name)).filter(|value| !value.is_null())
+        path.split('.')
+            .try_fold(self.0, |value, name| value.get(name))
+            .filter(|value| !value.is_null())
     }
 
     /// A text; empty if it is none.
@@ -20,7 +22,10 @@ impl<'a> Inspect<'a> {
     /// Texts; empty if they are none. A text alone is a list of itself.
     pub fn texts(&self, path: &str) -> Vec<String> {
         match self.at(path) {
-            Some(Json::Array(list)) => list.iter().map(|it| it.as_str().map_or_else(|| it.to_string(), str::to_owned)).collect(),
+            Some(Json::Array(list)) => list
+                .iter()
+                .map(|it| it.as_str().map_or_else(|| it.to_string(), str::to_owned))
+                .collect(),
             Some(Json::String(text)) => vec![text.clone()],
             _ => Vec::new(),
         }
@@ -43,11 +48,19 @@ impl<'a> Inspect<'a> {
 
     /// Names of an object's fields.
     pub fn names(&self, path: &str) -> Vec<String> {
-        self.at(path).and_then(Json::as_object).map(|fields| fields.keys().cloned().collect()).unwrap_or_default()
+        self.at(path)
+            .and_then(Json::as_object)
+            .map(|fields| fields.keys().cloned().collect())
+            .unwrap_or_default()
     }
 
     /// Elements of a list.
     pub fn list(&self, path: &str) -> Vec<Inspect<'a>> {
-        self.at(path).and_then(Json::as_array).into_iter().flatten().map(Inspect).collect()
+        self.at(path)
+            .and_then(Json::as_array)
+            .into_iter()
+            .flatten()
+            .map(Inspect)
+            .collect()
     }
 }

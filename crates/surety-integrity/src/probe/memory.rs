@@ -9,7 +9,9 @@ use crate::finding::{Finding, Kind};
 /// Findings of the kinds `mapping` and `anonymous`.
 pub fn look(context: &Context<'_>) -> Vec<Finding> {
     let policy = context.policy.memory;
-    let Some(kernel) = context.kernel().filter(|_| policy != MemoryPolicy::Off) else { return Vec::new() };
+    let Some(kernel) = context.kernel().filter(|_| policy != MemoryPolicy::Off) else {
+        return Vec::new();
+    };
     let mut findings = Vec::new();
     for process in &kernel.processes {
         for mapping in &process.mappings {
@@ -37,12 +39,19 @@ pub fn look(context: &Context<'_>) -> Vec<Finding> {
                 continue;
             }
             if !anonymous && !context.may_run(name, mapping.file) {
-                let found = mapping.file.map_or_else(|| "unreadable".into(), |file| format!("sha256:{file}"));
+                let found = mapping
+                    .file
+                    .map_or_else(|| "unreadable".into(), |file| format!("sha256:{file}"));
                 findings.push(Finding::new(Kind::Mapping, name, "a file of the image", found));
             }
             for page in &mapping.differ {
                 let (subject, expected) = (format!("{name}+{:#x}", page.offset), "what the file holds there");
-                findings.push(Finding::new(Kind::Mapping, subject, expected, format!("sha256:{}", page.memory)));
+                findings.push(Finding::new(
+                    Kind::Mapping,
+                    subject,
+                    expected,
+                    format!("sha256:{}", page.memory),
+                ));
             }
         }
     }

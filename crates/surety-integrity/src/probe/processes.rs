@@ -10,25 +10,41 @@ use crate::finding::{Finding, Kind};
 
 /// Findings of kind `process`.
 pub fn look(context: &Context<'_>) -> Vec<Finding> {
-    let Some(kernel) = context.kernel() else { return Vec::new() };
-    let Some(first) = kernel.processes.first() else { return Vec::new() };
+    let Some(kernel) = context.kernel() else {
+        return Vec::new();
+    };
+    let Some(first) = kernel.processes.first() else {
+        return Vec::new();
+    };
     let allowed = engine::bounding(&context.inspect);
     let host_pids = kernel.host_namespaces.iter().any(|name| name == "pid");
     let mut findings = Vec::new();
     for process in &kernel.processes {
-        let subject = if process.program.is_empty() { process.name.as_str() } else { process.program.as_str() };
+        let subject = if process.program.is_empty() {
+            process.name.as_str()
+        } else {
+            process.program.as_str()
+        };
         let mut find = |expected: &str, found: String| {
             findings.push(Finding::new(Kind::Process, subject, expected, found));
         };
         let by_exec = context.in_allowed_exec(process);
         if context.policy.processes == ProcessPolicy::Image && !context.may_run(&process.program, process.file) {
-            find("a file of the image", process.file.map_or_else(|| "unreadable".into(), |file| format!("sha256:{file}")));
+            find(
+                "a file of the image",
+                process
+                    .file
+                    .map_or_else(|| "unreadable".into(), |file| format!("sha256:{file}")),
+            );
         }
         if by_exec {
             continue;
         }
         if !context.descends(process, |pid| pid == first.pid) {
-            find("a descendant of the container's first process", "a process from outside".into());
+            find(
+                "a descendant of the container's first process",
+                "a process from outside".into(),
+            );
         }
         if !process.in_pid_namespace && !host_pids {
             find("in the container's pid namespace", "in another".into());
@@ -40,10 +56,16 @@ pub fn look(context: &Context<'_>) -> Vec<Finding> {
             find("in the container's control group", "in another".into());
         }
         if process.bounding & !allowed != 0 {
-            find("capabilities as configured", format!("also {:#x}", process.bounding & !allowed));
+            find(
+                "capabilities as configured",
+                format!("also {:#x}", process.bounding & !allowed),
+            );
         }
         if first.seccomp != 0 && process.seccomp == 0 {
-            find("system calls filtered as those of the first process", "no filter".into());
+            find(
+                "system calls filtered as those of the first process",
+                "no filter".into(),
+            );
         }
     }
     findings

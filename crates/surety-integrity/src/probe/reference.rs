@@ -34,14 +34,26 @@ impl Reference {
     /// Of an image that was pulled, and the file system that its layers make.
     pub fn new(image: &Image, tree: &FileTree) -> Self {
         let layers = image.layers.iter().map(|layer| layer.diff_id.to_string()).collect();
-        Self::of(image.digest.to_string(), image.config_digest.to_string(), &image.config, layers, tree)
+        Self::of(
+            image.digest.to_string(),
+            image.config_digest.to_string(),
+            &image.config,
+            layers,
+            tree,
+        )
     }
 
     /// Of an image that was checked by other means: digests of manifest and config, the config's bytes, DiffIDs, files.
     pub fn of(manifest: String, config: String, bytes: &[u8], layers: Vec<String>, tree: &FileTree) -> Self {
         let read: Json = serde_json::from_slice(bytes).unwrap_or_default();
         let defaults = read.get("config").cloned().unwrap_or_default();
-        let mut it = Self { manifest, config, layers, defaults, ..Self::default() };
+        let mut it = Self {
+            manifest,
+            config,
+            layers,
+            defaults,
+            ..Self::default()
+        };
         it.fill(tree);
         it
     }
@@ -63,7 +75,17 @@ impl Reference {
             if node.implied {
                 self.implied.insert(path.clone());
             }
-            self.files.insert(path.clone(), Entry { path, kind, mode, uid: node.uid, gid: node.gid, data });
+            self.files.insert(
+                path.clone(),
+                Entry {
+                    path,
+                    kind,
+                    mode,
+                    uid: node.uid,
+                    gid: node.gid,
+                    data,
+                },
+            );
         }
     }
 

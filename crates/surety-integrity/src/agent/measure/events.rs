@@ -140,9 +140,7 @@ impl Log {
     pub(super) fn after(&self, cursor: Option<Cursor>) -> Events {
         *self.used.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
         let ring = lock(&self.ring);
-        let end = ring
-            .first
-            .saturating_add(u64::try_from(ring.events.len()).unwrap_or(u64::MAX));
+        let end = ring.end();
         let known = cursor.filter(|cursor| cursor.instance == self.instance && cursor.next <= end);
         let from = known.map_or(ring.first, |cursor| cursor.next.max(ring.first));
         let skip = usize::try_from(from.saturating_sub(ring.first)).unwrap_or(usize::MAX);
@@ -193,15 +191,7 @@ async fn follow(engine: Engine, id: String, ring: Arc<Mutex<Ring>>, tell: watch:
             Err(error) => error,
         };
         again = true;
-        {
-            let mut ring = lock(&ring);
-            ring.open = false;
-            ring.error = Some(error);
-            ring.whole_from = ring
-                .first
-                .saturating_add(u64::try_from(ring.events.len()).unwrap_or(u64::MAX))
-                .saturating_add(1);
-        }
+        lock(&ring).close(error);
         tell.send_modify(|count| *count = count.wrapping_add(1));
         tokio::time::sleep(PAUSE).await;
     }
@@ -249,21 +239,31 @@ async fn read(mut stream: Incoming, ring: &Mutex<Ring>, tell: &watch::Sender<u64
 }
 
 impl Ring {
+    fn end(&self) -> u64 {
+        self.first
+            .saturating_add(u64::try_from(self.events.len()).unwrap_or(u64::MAX))
+    }
+
+    /// What the engine remembers is read: from here on nothing is missed.
     fn open(&mut self, again: bool) {
         self.open = true;
-        if again {
-            // The place of the gap is taken by an event of its own, so that no cursor can be behind it unknowingly.
-            self.events.push_back(Event {
+        self.whole_from = if again { self.end() } else { 0 };
+    }
+
+    /// The stream broke. The place of the gap is taken by an event of its own.
+    fn close(&mut self, error: EngineError) {
+        self.open = false;
+        self.error = Some(error);
+        if self.events.back().is_none_or(|event| event.action != "gap") {
+            self.push(Event {
                 action: "gap".into(),
                 time: 0,
                 exec: None,
                 exit: None,
                 signal: None,
             });
-            self.whole_from = self
-                .first
-                .saturating_add(u64::try_from(self.events.len()).unwrap_or(u64::MAX));
         }
+        self.whole_from = u64::MAX;
     }
 
     fn push(&mut self, event: Event) {
