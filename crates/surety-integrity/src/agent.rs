@@ -115,7 +115,10 @@ impl std::fmt::Display for Reason {
 
 impl Refusal {
     pub(crate) fn new(reason: Reason, text: impl std::fmt::Display) -> Self {
-        Self { reason, text: text.to_string().chars().take(1_000).collect() }
+        Self {
+            reason,
+            text: text.to_string().chars().take(1_000).collect(),
+        }
     }
 }
 
@@ -135,7 +138,12 @@ impl Agent {
     /// For the engine behind this socket. Opens nothing yet.
     pub fn new(role: Role, socket: impl Into<PathBuf>, grants: Grants) -> Self {
         let socket = socket.into();
-        Self { role, grants, measurer: measure::Measurer::new(socket.clone()), socket }
+        Self {
+            role,
+            grants,
+            measurer: measure::Measurer::new(socket.clone()),
+            socket,
+        }
     }
 
     /// Its role.
@@ -146,16 +154,20 @@ impl Agent {
     /// Answers.
     pub(crate) async fn answer(&self, request: Request, body: Body) -> Answer {
         let answer = match request {
-            Request::Measure(request) => {
-                self.measurer.facts(&request).await.map(|facts| Answer::Facts(Box::new(facts))).map_err(refusal)
-            }
+            Request::Measure(request) => self
+                .measurer
+                .facts(&request)
+                .await
+                .map(|facts| Answer::Facts(Box::new(facts)))
+                .map_err(refusal),
             Request::Watch(request) => self.measurer.watch(&request).await.map(Answer::Events).map_err(refusal),
-            Request::Deploy(_) if self.role != Role::Deployer => {
-                Err(Refusal::new(Reason::Denied, "found a request to deploy; expected one to measure or watch"))
-            }
-            Request::Deploy(request) => {
-                deploy::answer(&self.socket, &self.grants, request, body).await.map(Answer::Deployed)
-            }
+            Request::Deploy(_) if self.role != Role::Deployer => Err(Refusal::new(
+                Reason::Denied,
+                "found a request to deploy; expected one to measure or watch",
+            )),
+            Request::Deploy(request) => deploy::answer(&self.socket, &self.grants, request, body)
+                .await
+                .map(Answer::Deployed),
         };
         answer.unwrap_or_else(Answer::Refused)
     }

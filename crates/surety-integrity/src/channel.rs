@@ -94,9 +94,14 @@ impl Error {
         match self {
             Self::Unreachable(_) | Self::Waiting { .. } | Self::Late(_) => true,
             Self::Refused(refusal) => {
-                matches!(refusal.reason, crate::agent::Reason::Engine | crate::agent::Reason::Busy)
+                matches!(
+                    refusal.reason,
+                    crate::agent::Reason::Engine | crate::agent::Reason::Busy
+                )
             }
-            Self::HostKey { .. } | Self::Unauthorized { .. } | Self::Key(_) | Self::Protocol(_) | Self::Image(_) => false,
+            Self::HostKey { .. } | Self::Unauthorized { .. } | Self::Key(_) | Self::Protocol(_) | Self::Image(_) => {
+                false
+            }
         }
     }
 }
@@ -112,7 +117,12 @@ pub struct Channel {
 enum Way {
     Local(Arc<Agent>),
     Stream(Client),
-    Ssh { endpoint: Endpoint, fingerprint: Fingerprint, identity: Identity, state: Mutex<State> },
+    Ssh {
+        endpoint: Endpoint,
+        fingerprint: Fingerprint,
+        identity: Identity,
+        state: Mutex<State>,
+    },
 }
 
 #[derive(Debug, Default)]
@@ -136,7 +146,9 @@ impl Channel {
 
     /// To an agent at the other end of a stream. Gone when the stream is.
     pub fn over(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> Self {
-        Self { way: Way::Stream(Client::new(stream, None)) }
+        Self {
+            way: Way::Stream(Client::new(stream, None)),
+        }
     }
 
     /// To the agent behind an `ssh:` endpoint. Nothing is connected yet.
@@ -145,9 +157,14 @@ impl Channel {
     /// If the endpoint is none of SSH.
     pub fn ssh(endpoint: Endpoint, fingerprint: Fingerprint, identity: Identity) -> Result<Self, BadEndpoint> {
         match endpoint {
-            Endpoint::Ssh { .. } => {
-                Ok(Self { way: Way::Ssh { endpoint, fingerprint, identity, state: Mutex::default() } })
-            }
+            Endpoint::Ssh { .. } => Ok(Self {
+                way: Way::Ssh {
+                    endpoint,
+                    fingerprint,
+                    identity,
+                    state: Mutex::default(),
+                },
+            }),
             Endpoint::Unix(path) => Err(BadEndpoint::new(&path.to_string_lossy())),
         }
     }
@@ -182,12 +199,17 @@ impl Channel {
     /// [`Error`].
     pub async fn deploy(&self, specification: &Specification, image: &Image) -> Result<String, Error> {
         let specification = Box::new(specification.clone());
-        let found = self.ask_deploy(deploy::Request::Find(specification.clone()), None).await?;
+        let found = self
+            .ask_deploy(deploy::Request::Find(specification.clone()), None)
+            .await?;
         if !found.image {
-            self.ask_deploy(deploy::Request::Load(image.contents()), Some(image)).await?;
+            self.ask_deploy(deploy::Request::Load(image.contents()), Some(image))
+                .await?;
         }
         let created = self.ask_deploy(deploy::Request::Create(specification), None).await?;
-        created.container.ok_or_else(|| Error::Protocol("found no container in the answer to create".into()))
+        created
+            .container
+            .ok_or_else(|| Error::Protocol("found no container in the answer to create".into()))
     }
 
     async fn ask_deploy(&self, request: deploy::Request, image: Option<&Image>) -> Result<deploy::Answer, Error> {
@@ -221,12 +243,19 @@ impl Channel {
                     }
                 };
                 let both = futures::future::join(give, agent.answer(request, receiver));
-                let (given, answer) = tokio::time::timeout(patience, both).await.map_err(|_| Error::Late(patience))?;
+                let (given, answer) = tokio::time::timeout(patience, both)
+                    .await
+                    .map_err(|_| Error::Late(patience))?;
                 given?;
                 answer
             }
             Way::Stream(client) => client.ask(&request, patience, image).await?,
-            Way::Ssh { endpoint, fingerprint, identity, state } => {
+            Way::Ssh {
+                endpoint,
+                fingerprint,
+                identity,
+                state,
+            } => {
                 let client = connected(endpoint, *fingerprint, identity, state).await?;
                 client.ask(&request, patience, image).await?
             }
@@ -254,7 +283,10 @@ async fn connected(
         let wait = failure.until.saturating_duration_since(Instant::now());
         if !wait.is_zero() {
             return Err(match &failure.error {
-                last if last.retryable() => Error::Waiting { last: last.to_string(), wait },
+                last if last.retryable() => Error::Waiting {
+                    last: last.to_string(),
+                    wait,
+                },
                 last => last.clone(),
             });
         }
@@ -266,11 +298,14 @@ async fn connected(
             Ok(client)
         }
         Err(error) => {
-            let pause = state
-                .failed
-                .as_ref()
-                .map_or(FIRST_PAUSE, |failure| failure.pause.saturating_mul(2).min(LONGEST_PAUSE));
-            state.failed = Some(Failure { error: error.clone(), pause, until: Instant::now() + pause });
+            let pause = state.failed.as_ref().map_or(FIRST_PAUSE, |failure| {
+                failure.pause.saturating_mul(2).min(LONGEST_PAUSE)
+            });
+            state.failed = Some(Failure {
+                error: error.clone(),
+                pause,
+                until: Instant::now() + pause,
+            });
             Err(error)
         }
     }
@@ -289,14 +324,20 @@ impl<T: AsyncRead + Send + Unpin + std::fmt::Debug> Content for T {}
 
 impl<'a> Blobs<'a> {
     fn of(image: &'a Image) -> Self {
-        Self { image, left: image.contents().order().into_iter(), now: None }
+        Self {
+            image,
+            left: image.contents().order().into_iter(),
+            now: None,
+        }
     }
 
     async fn next(&mut self) -> Result<Option<Vec<u8>>, Error> {
         let broken = |error: &dyn std::fmt::Display| Error::Image(error.to_string());
         loop {
             if let Some((content, check)) = self.now.as_mut().filter(|(_, check)| check.left() > 0) {
-                let size = usize::try_from(check.left()).unwrap_or(usize::MAX).min(frame::MAX_PAYLOAD);
+                let size = usize::try_from(check.left())
+                    .unwrap_or(usize::MAX)
+                    .min(frame::MAX_PAYLOAD);
                 let mut piece = vec![0; size];
                 content.read_exact(&mut piece).await.map_err(|error| broken(&error))?;
                 check.take(&piece).map_err(|error| broken(&error))?;

@@ -106,23 +106,50 @@ impl Specification {
             restart: restart.into(),
             restart_limit,
             read_only: plan.read_only,
-            ports: plan.ports.iter().map(|Port { container, host, protocol }| (format!("{container}/{protocol}"), *host)).collect(),
+            ports: plan
+                .ports
+                .iter()
+                .map(
+                    |Port {
+                         container,
+                         host,
+                         protocol,
+                     }| (format!("{container}/{protocol}"), *host),
+                )
+                .collect(),
             mounts: plan
                 .mounts
                 .iter()
-                .map(|Mount { target, kind, source, read_only }| MountPoint {
-                    kind: kind.name().into(),
-                    source: if *kind == MountKind::Tmpfs { String::new() } else { source.clone() },
-                    target: target.clone(),
-                    read_only: *read_only,
-                })
+                .map(
+                    |Mount {
+                         target,
+                         kind,
+                         source,
+                         read_only,
+                     }| MountPoint {
+                        kind: kind.name().into(),
+                        source: if *kind == MountKind::Tmpfs {
+                            String::new()
+                        } else {
+                            source.clone()
+                        },
+                        target: target.clone(),
+                        read_only: *read_only,
+                    },
+                )
                 .collect(),
-            memory: plan.resources.memory_mib.map_or(0, |mebibytes| u64::from(mebibytes) << 20),
+            memory: plan
+                .resources
+                .memory_mib
+                .map_or(0, |mebibytes| u64::from(mebibytes) << 20),
             cpus_milli: plan.resources.cpus_milli.unwrap_or_default(),
             pids: plan.resources.pids.unwrap_or_default(),
             capabilities_added: plan.capabilities.add.clone(),
             capabilities_dropped: plan.capabilities.drop.clone(),
-            health: run.healthcheck.clone().filter(|_| plan.policy.exec != ExecPolicy::Forbid),
+            health: run
+                .healthcheck
+                .clone()
+                .filter(|_| plan.policy.exec != ExecPolicy::Forbid),
         }
     }
 

@@ -108,7 +108,8 @@ impl Puller {
     /// # Errors
     /// [`Error`]; [`Error::retryable`] says whether the same may succeed later.
     pub async fn pull(&self, plan: &Container) -> Result<Image, Error> {
-        self.pull_signed(&plan.image, &plan.platform, plan.signed_by.as_deref()).await
+        self.pull_signed(&plan.image, &plan.platform, plan.signed_by.as_deref())
+            .await
     }
 
     /// Pulls an image; `key` is the PEM of a key that must have signed it, if any.
@@ -130,7 +131,9 @@ impl Puller {
                 match self.manifest(&registry, chosen).await? {
                     (bytes, Document::Manifest(manifest)) => (chosen, bytes, manifest),
                     (_, Document::Index(_)) => {
-                        return Err(Error::Format(format!("{chosen}: found an index within an index; expected a manifest")));
+                        return Err(Error::Format(format!(
+                            "{chosen}: found an index within an index; expected a manifest"
+                        )));
                     }
                 }
             }
@@ -140,16 +143,31 @@ impl Puller {
             signature::check(&registry, &self.cache, reference, &[asked, digest], key).await?;
         }
         if document.layers.len() > MAX_LAYERS {
-            return Err(Error::TooLarge { what: "layers".into(), limit: MAX_LAYERS as u64 });
+            return Err(Error::TooLarge {
+                what: "layers".into(),
+                limit: MAX_LAYERS as u64,
+            });
         }
-        let total = document.layers.iter().fold(0_u64, |sum, layer| sum.saturating_add(layer.size));
+        let total = document
+            .layers
+            .iter()
+            .fold(0_u64, |sum, layer| sum.saturating_add(layer.size));
         if total > self.options.max_image {
-            return Err(Error::TooLarge { what: format!("the layers of {digest}"), limit: self.options.max_image });
+            return Err(Error::TooLarge {
+                what: format!("the layers of {digest}"),
+                limit: self.options.max_image,
+            });
         }
         if document.config.size > MAX_CONFIG {
-            return Err(Error::TooLarge { what: format!("the configuration of {digest}"), limit: MAX_CONFIG });
+            return Err(Error::TooLarge {
+                what: format!("the configuration of {digest}"),
+                limit: MAX_CONFIG,
+            });
         }
-        let config = self.cache.blob(&registry, document.config.digest, document.config.size).await?;
+        let config = self
+            .cache
+            .blob(&registry, document.config.digest, document.config.size)
+            .await?;
         let config = self.cache.read(&config, document.config.digest, MAX_CONFIG).await?;
         let configuration = Configuration::read(&config)?;
         configuration.expect(platform)?;
@@ -171,7 +189,9 @@ impl Puller {
                 path,
             });
         }
-        self.cache.trim(layers.iter().map(|layer| layer.digest).chain([document.config.digest])).await?;
+        self.cache
+            .trim(layers.iter().map(|layer| layer.digest).chain([document.config.digest]))
+            .await?;
         Ok(Image {
             reference: reference.clone(),
             digest,

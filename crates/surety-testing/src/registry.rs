@@ -75,7 +75,9 @@ impl OciRegistry {
         );
         if user.is_some() {
             fs::write(folder.path().join("users"), entry)?;
-            config.push_str(&format!("auth:\n  htpasswd:\n    realm: surety\n    path: {root}/users\n"));
+            config.push_str(&format!(
+                "auth:\n  htpasswd:\n    realm: surety\n    path: {root}/users\n"
+            ));
         }
         fs::write(folder.path().join("config.yml"), config)?;
         let mut keeper = Command::new("sh")
@@ -85,7 +87,13 @@ impl OciRegistry {
             .spawn()
             .context("starting sh")?;
         let orders = keeper.stdin.take();
-        let registry = Self { folder, port, keeper, orders, user };
+        let registry = Self {
+            folder,
+            port,
+            keeper,
+            orders,
+            user,
+        };
         let end = Instant::now() + PATIENCE;
         while Instant::now() < end {
             if TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok() {
@@ -122,7 +130,12 @@ impl OciRegistry {
         let start = format!("http://{}/v2/{repository}/blobs/uploads/", self.host());
         let begun = self.request(Method::POST, &start).send().await?;
         ensure!(begun.status() == StatusCode::ACCEPTED, "{start}: {}", begun.status());
-        let place = begun.headers().get("location").context("a location")?.to_str()?.to_owned();
+        let place = begun
+            .headers()
+            .get("location")
+            .context("a location")?
+            .to_str()?
+            .to_owned();
         let sign = if place.contains('?') { '&' } else { '?' };
         let done = self
             .request(Method::PUT, &format!("{place}{sign}digest={}", digest(bytes)))
@@ -140,12 +153,28 @@ impl OciRegistry {
     /// If the registry refuses it.
     pub async fn push_manifest(&self, repository: &str, name: &str, media_type: &str, bytes: &[u8]) -> Result<()> {
         let url = format!("http://{}/v2/{repository}/manifests/{name}", self.host());
-        let done =
-            self.request(Method::PUT, &url).header("content-type", media_type).body(bytes.to_vec()).send().await?;
-        let called = done.headers().get("docker-content-digest").and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let done = self
+            .request(Method::PUT, &url)
+            .header("content-type", media_type)
+            .body(bytes.to_vec())
+            .send()
+            .await?;
+        let called = done
+            .headers()
+            .get("docker-content-digest")
+            .and_then(|value| value.to_str().ok())
+            .map(str::to_owned);
         let status = done.status();
-        ensure!(status == StatusCode::CREATED, "{url}: {status} {}", done.text().await.unwrap_or_default());
-        ensure!(called == Some(digest(bytes)), "{url}: found digest {called:?}; expected {}", digest(bytes));
+        ensure!(
+            status == StatusCode::CREATED,
+            "{url}: {status} {}",
+            done.text().await.unwrap_or_default()
+        );
+        ensure!(
+            called == Some(digest(bytes)),
+            "{url}: found digest {called:?}; expected {}",
+            digest(bytes)
+        );
         Ok(())
     }
 
@@ -158,7 +187,8 @@ impl OciRegistry {
             self.push_blob(repository, blob).await?;
         }
         self.push_blob(repository, &image.config).await?;
-        self.push_manifest(repository, &image.digest(), &image.media_type, &image.manifest).await?;
+        self.push_manifest(repository, &image.digest(), &image.media_type, &image.manifest)
+            .await?;
         Ok(image.digest())
     }
 
@@ -171,7 +201,8 @@ impl OciRegistry {
             self.push(repository, image).await?;
         }
         let (bytes, media_type) = index(images);
-        self.push_manifest(repository, &digest(&bytes), &media_type, &bytes).await?;
+        self.push_manifest(repository, &digest(&bytes), &media_type, &bytes)
+            .await?;
         Ok(digest(&bytes))
     }
 }
@@ -261,16 +292,19 @@ async fn answer(mut stream: Stream, host: &str, lies: &Mutex<Vec<(String, Lie)>>
     }
     let head = String::from_utf8_lossy(&head).into_owned();
     let path = head.split_whitespace().nth(1).context("a path")?;
-    let lie = lies.lock().unwrap_or_else(PoisonError::into_inner).iter_mut().find(|(of, _)| path.contains(of.as_str())).and_then(
-        |(_, lie)| match lie {
+    let lie = lies
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .iter_mut()
+        .find(|(of, _)| path.contains(of.as_str()))
+        .and_then(|(_, lie)| match lie {
             Lie::StatusTimes(_, 0) => None,
             Lie::StatusTimes(_, left) => {
                 *left -= 1;
                 Some(lie.clone())
             }
             lie => Some(lie.clone()),
-        },
-    );
+        });
     let mut request = Client::new().get(format!("http://{host}{path}"));
     for line in head.lines().skip(1) {
         if let Some((name @ ("accept" | "Accept"), value)) = line.split_once(':') {
@@ -279,10 +313,16 @@ async fn answer(mut stream: Stream, host: &str, lies: &Mutex<Vec<(String, Lie)>>
     }
     let truth = request.send().await?;
     let (mut status, media_type) = (truth.status().as_u16(), truth.headers().get("content-type").cloned());
-    let media_type = media_type.as_ref().and_then(|value| value.to_str().ok()).unwrap_or("text/plain").to_owned();
+    let media_type = media_type
+        .as_ref()
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or("text/plain")
+        .to_owned();
     let mut body = truth.bytes().await?.to_vec();
     let say = |status: u16, more: &str, length: Option<usize>| {
-        let length = length.map(|length| format!("content-length: {length}\r\n")).unwrap_or_default();
+        let length = length
+            .map(|length| format!("content-length: {length}\r\n"))
+            .unwrap_or_default();
         format!("HTTP/1.1 {status} So\r\ncontent-type: {media_type}\r\n{length}{more}connection: close\r\n\r\n")
     };
     match lie {
@@ -317,7 +357,9 @@ async fn answer(mut stream: Stream, host: &str, lies: &Mutex<Vec<(String, Lie)>>
             return Ok(());
         }
         Some(Lie::Redirect(place)) => {
-            stream.write_all(say(307, &format!("location: {place}\r\n"), Some(0)).as_bytes()).await?;
+            stream
+                .write_all(say(307, &format!("location: {place}\r\n"), Some(0)).as_bytes())
+                .await?;
             return Ok(());
         }
         Some(Lie::Silence) => {

@@ -50,7 +50,11 @@ impl Sshd {
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755))?;
         fs::write(folder.path().join("authorized_keys"), "")?;
         generate(&folder.path().join("host"))?;
-        let mut sshd = Self { folder, port: free_ports(1)?, keeper: None };
+        let mut sshd = Self {
+            folder,
+            port: free_ports(1)?,
+            keeper: None,
+        };
         sshd.serve()?;
         Ok(sshd)
     }
@@ -173,6 +177,10 @@ fn generate(path: &Path) -> Result<()> {
         .arg(path)
         .output()
         .context("running ssh-keygen")?;
-    ensure!(done.status.success(), "ssh-keygen: {}", String::from_utf8_lossy(&done.stderr));
+    ensure!(
+        done.status.success(),
+        "ssh-keygen: {}",
+        String::from_utf8_lossy(&done.stderr)
+    );
     Ok(())
 }

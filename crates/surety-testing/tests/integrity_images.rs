@@ -21,13 +21,25 @@ const REPOSITORY: &str = "team/app";
 
 fn reference(host: &str, digest: &str) -> Reference {
     let digest: Digest = digest.parse().unwrap();
-    Reference { registry: host.into(), repository: REPOSITORY.into(), digest: digest.0.into() }
+    Reference {
+        registry: host.into(),
+        repository: REPOSITORY.into(),
+        digest: digest.0.into(),
+    }
 }
 
 fn small(words: &str) -> Builder {
     Builder::new()
-        .layer(Layer::new().directory("etc", 0o755).file("etc/words", 0o644, words.as_bytes()))
-        .layer(Layer::new().packed(Packing::Plain).file("etc/more", 0o600, &[7; 300_000]))
+        .layer(
+            Layer::new()
+                .directory("etc", 0o755)
+                .file("etc/words", 0o644, words.as_bytes()),
+        )
+        .layer(
+            Layer::new()
+                .packed(Packing::Plain)
+                .file("etc/more", 0o600, &[7; 300_000]),
+        )
         .entrypoint(&["/app"])
         .environment(&["A=1"])
 }
@@ -39,8 +51,9 @@ fn puller(folder: &Path, options: Options) -> Puller {
 /// Through an empty cache.
 async fn pull(host: &str, digest: &str, key: Option<&str>) -> Result<Image, Error> {
     let folder = tempfile::tempdir().unwrap();
-    let result =
-        puller(folder.path(), Options::default()).pull_signed(&reference(host, digest), &Platform::default(), key).await;
+    let result = puller(folder.path(), Options::default())
+        .pull_signed(&reference(host, digest), &Platform::default(), key)
+        .await;
     // The tree too: its layers are checked when they are unpacked. Before the folder is gone.
     if let Ok(image) = &result {
         image.tree().await?;
@@ -60,15 +73,32 @@ async fn index_and_manifest_give_the_same_image() {
             let image = pull(&host, asked, None).await.unwrap();
             assert_eq!(image.digest.to_string(), ours.digest());
             assert_eq!(image.config_digest.to_string(), ours.config_digest());
-            assert_eq!(image.configuration.diff_ids.iter().map(Digest::to_string).collect::<Vec<_>>(), ours.diff_ids);
+            assert_eq!(
+                image
+                    .configuration
+                    .diff_ids
+                    .iter()
+                    .map(Digest::to_string)
+                    .collect::<Vec<_>>(),
+                ours.diff_ids
+            );
             assert_eq!(image.configuration.run.entrypoint, ["/app"]);
         }
         let wrong = pull(&host, &arm.digest(), None).await.unwrap_err();
         assert!(matches!(wrong, Error::Platform { .. }), "{wrong}");
         let none = registry.push_index(REPOSITORY, &[&arm]).await.unwrap();
-        assert!(matches!(pull(&host, &none, None).await.unwrap_err(), Error::Platform { .. }));
-        let two = registry.push_index(REPOSITORY, &[&ours, &small("other").format(format).build()]).await.unwrap();
-        assert!(matches!(pull(&host, &two, None).await.unwrap_err(), Error::Platform { .. }));
+        assert!(matches!(
+            pull(&host, &none, None).await.unwrap_err(),
+            Error::Platform { .. }
+        ));
+        let two = registry
+            .push_index(REPOSITORY, &[&ours, &small("other").format(format).build()])
+            .await
+            .unwrap();
+        assert!(matches!(
+            pull(&host, &two, None).await.unwrap_err(),
+            Error::Platform { .. }
+        ));
     }
 }
 
@@ -93,7 +123,10 @@ async fn what_is_in_the_cache_is_not_believed() {
     }
     // Another process: everything is found wrong, and fetched again.
     let second = puller(folder.path(), Options::default());
-    let again = second.pull_signed(&reference, &Platform::default(), None).await.unwrap();
+    let again = second
+        .pull_signed(&reference, &Platform::default(), None)
+        .await
+        .unwrap();
     assert_eq!(again.tree().await.unwrap(), tree);
     // And without the registry, all is there.
     drop(registry);
@@ -134,7 +167,10 @@ async fn a_registry_that_lies_is_not_believed() {
             Lie::Redirect(format!("http://{host}/{path}")),
         ] {
             proxy.lie(path, lie.clone());
-            let error = pull(&host, &ours.digest(), None).await.err().unwrap_or_else(|| panic!("{what}: {lie:?}"));
+            let error = pull(&host, &ours.digest(), None)
+                .await
+                .err()
+                .unwrap_or_else(|| panic!("{what}: {lie:?}"));
             let passing = matches!(lie, Lie::Status(500) | Lie::BreakOff) || matches!(error, Error::Unreachable { .. });
             assert_eq!(error.retryable(), passing, "{what}: {lie:?}: {error}");
         }
@@ -144,7 +180,10 @@ async fn a_registry_that_lies_is_not_believed() {
     }
     // The right bytes may be anywhere.
     let layer = &things[2].1;
-    proxy.lie(layer, Lie::Redirect(format!("http://{}/v2/{REPOSITORY}/{layer}", registry.host())));
+    proxy.lie(
+        layer,
+        Lie::Redirect(format!("http://{}/v2/{REPOSITORY}/{layer}", registry.host())),
+    );
     pull(&host, &ours.digest(), None).await.unwrap();
 }
 
@@ -163,7 +202,10 @@ async fn a_manifest_that_promises_other_than_it_gives_is_refused() {
     let cases: Vec<(Vec<u8>, &str)> = vec![
         (altered(&|it| it["layers"][0]["size"] = json!(1)), "Size"),
         (altered(&|it| it["layers"][0]["size"] = json!(1_u64 << 40)), "TooLarge"),
-        (altered(&|it| it["layers"][0]["mediaType"] = json!("application/zip")), "MediaType"),
+        (
+            altered(&|it| it["layers"][0]["mediaType"] = json!("application/zip")),
+            "MediaType",
+        ),
         (altered(&|it| it["layers"][0] = it["layers"][1].clone()), "Digest"),
         (altered(&|it| it["layers"] = json!([])), "Format"),
         (altered(&|it| it["manifests"] = json!([])), "Format"),
@@ -176,7 +218,10 @@ async fn a_manifest_that_promises_other_than_it_gives_is_refused() {
         let digest = digest(&bytes);
         proxy.lie(&format!("manifests/{digest}"), Lie::Replace(bytes));
         let error = pull(&proxy.host(), &digest, None).await.unwrap_err();
-        assert!(format!("{error:?}").starts_with(expected), "expected {expected}: {error:?}");
+        assert!(
+            format!("{error:?}").starts_with(expected),
+            "expected {expected}: {error:?}"
+        );
     }
 }
 
@@ -203,7 +248,10 @@ async fn unsigned_and_wrongly_signed_images_are_refused() {
         registry.push_blob(REPOSITORY, config).await.unwrap();
         registry.push_blob(REPOSITORY, &payload).await.unwrap();
         let media_type = "application/vnd.oci.image.manifest.v1+json";
-        registry.push_manifest(REPOSITORY, &tag(digest), media_type, manifest.as_bytes()).await.unwrap();
+        registry
+            .push_manifest(REPOSITORY, &tag(digest), media_type, manifest.as_bytes())
+            .await
+            .unwrap();
     };
     let repository = format!("{host}/{REPOSITORY}");
     let ours = small("ours").build();
@@ -211,7 +259,10 @@ async fn unsigned_and_wrongly_signed_images_are_refused() {
     let us: Digest = ours.digest().parse().unwrap();
     let refused = async |why: &str| {
         let error = pull(&host, &ours.digest(), Some(&pem)).await.unwrap_err();
-        assert!(matches!(&error, Error::Signature { .. }) && !error.retryable(), "{why}: {error}");
+        assert!(
+            matches!(&error, Error::Signature { .. }) && !error.retryable(),
+            "{why}: {error}"
+        );
     };
     refused("unsigned").await;
     let right = payload(&repository, us);
@@ -229,12 +280,18 @@ async fn unsigned_and_wrongly_signed_images_are_refused() {
     refused("no signature").await;
     publish(us, right.clone(), sign(&key, &right)).await;
     pull(&host, &ours.digest(), Some(&pem)).await.unwrap();
-    assert!(matches!(pull(&host, &ours.digest(), Some("no key")).await.unwrap_err(), Error::Signature { .. }));
+    assert!(matches!(
+        pull(&host, &ours.digest(), Some("no key")).await.unwrap_err(),
+        Error::Signature { .. }
+    ));
     // A signature of the index is one of all that it names.
     let index = registry.push_index(REPOSITORY, &[&other]).await.unwrap();
     let of_index = payload(&repository, index.parse().unwrap());
     publish(index.parse().unwrap(), of_index.clone(), sign(&key, &of_index)).await;
-    assert_eq!(pull(&host, &index, Some(&pem)).await.unwrap().digest.to_string(), other.digest());
+    assert_eq!(
+        pull(&host, &index, Some(&pem)).await.unwrap().digest.to_string(),
+        other.digest()
+    );
     assert!(pull(&host, &other.digest(), Some(&pem)).await.is_err());
 }
 
@@ -248,10 +305,17 @@ async fn a_user_is_asked_for_where_the_registry_wants_one() {
     let folder = tempfile::tempdir().unwrap();
     let reference = reference(&registry.host(), &ours.digest());
     for (password, right) in [(None, false), (Some("wrong"), false), (Some("secret"), true)] {
-        let credentials =
-            password.map(|password| Credentials { username: "monitor".into(), password: password.into() });
-        let options = Options { credentials, ..Options::default() };
-        let pulled = puller(folder.path(), options).pull_signed(&reference, &Platform::default(), None).await;
+        let credentials = password.map(|password| Credentials {
+            username: "monitor".into(),
+            password: password.into(),
+        });
+        let options = Options {
+            credentials,
+            ..Options::default()
+        };
+        let pulled = puller(folder.path(), options)
+            .pull_signed(&reference, &Platform::default(), None)
+            .await;
         match pulled {
             Ok(_) => assert!(right),
             Err(error) => assert!(!right && matches!(error, Error::Status { status: 401, .. }), "{error}"),

@@ -37,8 +37,20 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const MAX_IMAGE: u64 = 16 << 30;
 /// What Docker gives a container unless told otherwise: granting these takes nothing from the host's owner.
 const USUAL: [&str; 14] = [
-    "AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "MKNOD", "NET_BIND_SERVICE", "NET_RAW",
-    "SETFCAP", "SETGID", "SETPCAP", "SETUID", "SYS_CHROOT",
+    "AUDIT_WRITE",
+    "CHOWN",
+    "DAC_OVERRIDE",
+    "FOWNER",
+    "FSETID",
+    "KILL",
+    "MKNOD",
+    "NET_BIND_SERVICE",
+    "NET_RAW",
+    "SETFCAP",
+    "SETGID",
+    "SETPCAP",
+    "SETUID",
+    "SYS_CHROOT",
 ];
 
 /// What a deployer asks.
@@ -68,7 +80,9 @@ fn engine(error: EngineError) -> Refusal {
 }
 
 pub(super) async fn answer(socket: &Path, grants: &Grants, request: Request, body: Body) -> Result<Answer, Refusal> {
-    let path = socket.to_str().ok_or_else(|| Refusal::new(Reason::Engine, "the socket's path is no text"))?;
+    let path = socket
+        .to_str()
+        .ok_or_else(|| Refusal::new(Reason::Engine, "the socket's path is no text"))?;
     let docker = Docker::connect_with_unix(path, ENGINE_SECONDS, bollard::API_DEFAULT_VERSION)
         .map_err(engine)?
         .negotiate_version()
@@ -79,16 +93,25 @@ pub(super) async fn answer(socket: &Path, grants: &Grants, request: Request, bod
             check(&specification, grants)?;
             let image = image(&docker, &specification).await?;
             let container = find(&docker, &specification, image.as_deref()).await?;
-            Ok(Answer { container: container.map(|(id, _)| id), image: image.is_some() })
+            Ok(Answer {
+                container: container.map(|(id, _)| id),
+                image: image.is_some(),
+            })
         }
         Request::Load(contents) => {
             load(&docker, &contents, body).await?;
-            Ok(Answer { container: None, image: true })
+            Ok(Answer {
+                container: None,
+                image: true,
+            })
         }
         Request::Create(specification) => {
             check(&specification, grants)?;
             let container = create(&docker, &specification).await?;
-            Ok(Answer { container: Some(container), image: true })
+            Ok(Answer {
+                container: Some(container),
+                image: true,
+            })
         }
     }
 }
@@ -98,15 +121,24 @@ fn check(wanted: &Specification, grants: &Grants) -> Result<(), Refusal> {
     let denied = |text: String| Err(Refusal::new(Reason::Denied, text));
     let name = &wanted.deployment;
     if name.is_empty() || name.len() > 66 || !name.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
-        return Err(Refusal::new(Reason::Request, format!("found deployment {name:?}; expected letters and digits")));
+        return Err(Refusal::new(
+            Reason::Request,
+            format!("found deployment {name:?}; expected letters and digits"),
+        ));
     }
     for mount in &wanted.mounts {
         match mount.kind.as_str() {
             "volume" => {
                 // A path would be a bind.
-                let named = mount.source.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte));
+                let named = mount
+                    .source
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte));
                 if !named || mount.source.is_empty() || mount.source.starts_with('.') {
-                    return Err(Refusal::new(Reason::Request, format!("found volume {:?}; expected a name", mount.source)));
+                    return Err(Refusal::new(
+                        Reason::Request,
+                        format!("found volume {:?}; expected a name", mount.source),
+                    ));
                 }
             }
             "tmpfs" => {}
@@ -116,16 +148,26 @@ fn check(wanted: &Specification, grants: &Grants) -> Result<(), Refusal> {
                 // Where the path leads counts, not how it is written.
                 let real = path.canonicalize().unwrap_or_else(|_| path.to_owned());
                 if !plain || !grants.binds.iter().any(|granted| real.starts_with(granted)) {
-                    return denied(format!("found a mount of the host's {:?}; expected one that its owner grants", mount.source));
+                    return denied(format!(
+                        "found a mount of the host's {:?}; expected one that its owner grants",
+                        mount.source
+                    ));
                 }
             }
-            other => return Err(Refusal::new(Reason::Request, format!("found a mount of kind {other:?}"))),
+            other => {
+                return Err(Refusal::new(
+                    Reason::Request,
+                    format!("found a mount of kind {other:?}"),
+                ));
+            }
         }
     }
     for capability in &wanted.capabilities_added {
         let capability = capability.trim_start_matches("CAP_");
         if !USUAL.contains(&capability) && !grants.capabilities.iter().any(|granted| granted == capability) {
-            return denied(format!("found capability {capability}; expected one that the host's owner grants"));
+            return denied(format!(
+                "found capability {capability}; expected one that the host's owner grants"
+            ));
         }
     }
     match wanted.network.as_str() {
@@ -170,7 +212,11 @@ async fn find(
         Err(error) => return Err(engine(error)),
     };
     let Some(image) = image else {
-        let text = format!("{} is there, of image {:?}; expected the plan's image", wanted.name(), found.image);
+        let text = format!(
+            "{} is there, of image {:?}; expected the plan's image",
+            wanted.name(),
+            found.image
+        );
         return Err(Refusal::new(Reason::Conflict, text));
     };
     let (is, should) = (Outline::of_found(&found), Outline::of_wanted(&body(wanted, image)));
@@ -178,14 +224,20 @@ async fn find(
         let text = format!("{} is there, with {field} {is}; expected {should}", wanted.name());
         return Err(Refusal::new(Reason::Conflict, text));
     }
-    let id = found.id.clone().ok_or_else(|| Refusal::new(Reason::Engine, "a container without an id"))?;
+    let id = found
+        .id
+        .clone()
+        .ok_or_else(|| Refusal::new(Reason::Engine, "a container without an id"))?;
     Ok(Some((id, found)))
 }
 
 async fn create(docker: &Docker, wanted: &Specification) -> Result<String, Refusal> {
-    let image = image(docker, wanted)
-        .await?
-        .ok_or_else(|| Refusal::new(Reason::Request, "the engine does not have the image; expected that it is loaded first"))?;
+    let image = image(docker, wanted).await?.ok_or_else(|| {
+        Refusal::new(
+            Reason::Request,
+            "the engine does not have the image; expected that it is loaded first",
+        )
+    })?;
     let id = match find(docker, wanted, Some(&image)).await? {
         // What ran and ended is not started again: that is for the restart policy, and for the monitors to see.
         Some((id, found)) => {
@@ -197,10 +249,17 @@ async fn create(docker: &Docker, wanted: &Specification) -> Result<String, Refus
         }
         None => {
             let options = CreateContainerOptionsBuilder::new().name(&wanted.name()).build();
-            docker.create_container(Some(options), body(wanted, &image)).await.map_err(engine)?.id
+            docker
+                .create_container(Some(options), body(wanted, &image))
+                .await
+                .map_err(engine)?
+                .id
         }
     };
-    docker.start_container(&id, None::<StartContainerOptions>).await.map_err(engine)?;
+    docker
+        .start_container(&id, None::<StartContainerOptions>)
+        .await
+        .map_err(engine)?;
     Ok(id)
 }
 
@@ -225,7 +284,10 @@ fn body(wanted: &Specification, image: &str) -> ContainerCreateBody {
         .ports
         .iter()
         .map(|(port, host)| {
-            let binding = PortBinding { host_ip: None, host_port: Some(host.to_string()) };
+            let binding = PortBinding {
+                host_ip: None,
+                host_port: Some(host.to_string()),
+            };
             (port.clone(), Some(vec![binding]))
         })
         .collect();
@@ -257,7 +319,13 @@ fn body(wanted: &Specification, image: &str) -> ContainerCreateBody {
         image: Some(image.into()),
         entrypoint: Some(wanted.entrypoint.clone()),
         cmd: Some(wanted.command.clone()),
-        env: Some(wanted.environment.iter().map(|(name, value)| format!("{name}={value}")).collect()),
+        env: Some(
+            wanted
+                .environment
+                .iter()
+                .map(|(name, value)| format!("{name}={value}"))
+                .collect(),
+        ),
         user: Some(wanted.user.clone()),
         working_dir: Some(wanted.working_dir.clone()),
         exposed_ports: Some(wanted.ports.iter().map(|(port, _)| port.clone()).collect()),
@@ -278,7 +346,10 @@ fn health(wanted: &Specification) -> HealthConfig {
             retries: number(health.retries),
             ..HealthConfig::default()
         },
-        None => HealthConfig { test: Some(vec!["NONE".into()]), ..HealthConfig::default() },
+        None => HealthConfig {
+            test: Some(vec!["NONE".into()]),
+            ..HealthConfig::default()
+        },
     }
 }
 
@@ -307,7 +378,10 @@ impl Outline {
                 config.and_then(|config| config.cmd.as_ref()),
                 config.and_then(|config| config.env.as_ref()),
             ],
-            [config.and_then(|config| config.user.as_deref()), config.and_then(|config| config.working_dir.as_deref())],
+            [
+                config.and_then(|config| config.user.as_deref()),
+                config.and_then(|config| config.working_dir.as_deref()),
+            ],
             found.host_config.as_ref(),
         )
     }
@@ -330,7 +404,15 @@ impl Outline {
             .mounts
             .iter()
             .flatten()
-            .map(|mount| format!("{:?} {:?} {:?} {:?}", mount.typ, mount.source, mount.target, mount.read_only.unwrap_or_default()))
+            .map(|mount| {
+                format!(
+                    "{:?} {:?} {:?} {:?}",
+                    mount.typ,
+                    mount.source,
+                    mount.target,
+                    mount.read_only.unwrap_or_default()
+                )
+            })
             .collect();
         mounts.sort();
         let mut ports: Vec<String> = host
@@ -350,7 +432,14 @@ impl Outline {
             ("user", user.unwrap_or_default().to_owned()),
             ("working directory", working_dir.unwrap_or_default().to_owned()),
             ("network", host.network_mode.clone().unwrap_or_default()),
-            ("restart policy", format!("{:?} {}", restart.and_then(|it| it.name), restart.and_then(|it| it.maximum_retry_count).unwrap_or_default())),
+            (
+                "restart policy",
+                format!(
+                    "{:?} {}",
+                    restart.and_then(|it| it.name),
+                    restart.and_then(|it| it.maximum_retry_count).unwrap_or_default()
+                ),
+            ),
             ("read-only root", host.readonly_rootfs.unwrap_or_default().to_string()),
             ("privileged", host.privileged.unwrap_or_default().to_string()),
             ("capabilities added", sorted(host.cap_add.as_ref())),
@@ -376,7 +465,10 @@ impl Outline {
 /// Hands the engine an archive made of the blobs that come, each checked before its last piece goes on.
 async fn load(docker: &Docker, contents: &Contents, mut body: Body) -> Result<(), Refusal> {
     if contents.size() > MAX_IMAGE || contents.layers.len() > 128 {
-        return Err(Refusal::new(Reason::Request, format!("an image of {} bytes; expected at most {MAX_IMAGE}", contents.size())));
+        return Err(Refusal::new(
+            Reason::Request,
+            format!("an image of {} bytes; expected at most {MAX_IMAGE}", contents.size()),
+        ));
     }
     let (sender, receiver) = mpsc::channel::<Result<Bytes, std::io::Error>>(4);
     let pieces = futures::stream::unfold(receiver, |mut receiver| async move {
@@ -414,14 +506,13 @@ type Pieces = mpsc::Sender<Result<Bytes, std::io::Error>>;
 
 async fn give(sender: &Pieces, bytes: Vec<u8>) -> Result<(), Refusal> {
     // Why it no longer listens, the engine's own answer says.
-    sender.send(Ok(bytes.into())).await.map_err(|_| Refusal::new(Reason::Busy, "the engine stopped listening"))
+    sender
+        .send(Ok(bytes.into()))
+        .await
+        .map_err(|_| Refusal::new(Reason::Busy, "the engine stopped listening"))
 }
 
-async fn feed(
-    contents: &Contents,
-    body: &mut Body,
-    sender: &Pieces,
-) -> Result<(), Refusal> {
+async fn feed(contents: &Contents, body: &mut Body, sender: &Pieces) -> Result<(), Refusal> {
     let bad = |problem: String| Refusal::new(Reason::Request, problem);
     let archive = |error: std::io::Error| bad(error.to_string());
     give(sender, contents.head().map_err(archive)?).await?;
@@ -437,7 +528,13 @@ async fn feed(
                 rest = match timeout(PATIENCE, body.recv()).await {
                     Ok(Some(Some(piece))) => piece,
                     Ok(_) => return Err(bad(format!("{}: {} bytes are missing", blob.digest, check.left()))),
-                    Err(_) => return Err(bad(format!("{}: nothing came for {} s", blob.digest, PATIENCE.as_secs()))),
+                    Err(_) => {
+                        return Err(bad(format!(
+                            "{}: nothing came for {} s",
+                            blob.digest,
+                            PATIENCE.as_secs()
+                        )));
+                    }
                 };
             }
             let count = usize::try_from(check.left()).unwrap_or(usize::MAX).min(rest.len());

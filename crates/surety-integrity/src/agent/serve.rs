@@ -37,7 +37,9 @@ where
     let mut body: Option<(u32, mpsc::Sender<Option<Vec<u8>>>)> = None;
     loop {
         while tasks.try_join_next().is_some() {}
-        let Some(Frame { kind, id, payload }) = frame::read(&mut reader).await? else { return Ok(()) };
+        let Some(Frame { kind, id, payload }) = frame::read(&mut reader).await? else {
+            return Ok(());
+        };
         match kind {
             Kind::Request => {
                 let request: Result<Request, _> = serde_json::from_slice(&payload);
@@ -74,7 +76,10 @@ where
                 }
             }
             Kind::Hello | Kind::Part | Kind::Answer => {
-                return Err(io::Error::new(io::ErrorKind::InvalidData, format!("found a frame of kind {kind:?}")));
+                return Err(io::Error::new(
+                    io::ErrorKind::InvalidData,
+                    format!("found a frame of kind {kind:?}"),
+                ));
             }
         }
     }
@@ -93,7 +98,11 @@ async fn tell<W: AsyncWrite + Unpin>(writer: &Mutex<W>, id: u32, answer: &Answer
     let bytes = serde_json::to_vec(answer)?;
     let mut pieces = bytes.chunks(frame::MAX_PAYLOAD).peekable();
     while let Some(piece) = pieces.next() {
-        let kind = if pieces.peek().is_some() { Kind::Part } else { Kind::Answer };
+        let kind = if pieces.peek().is_some() {
+            Kind::Part
+        } else {
+            Kind::Answer
+        };
         // Between the parts of a long answer others may pass.
         frame::write(&mut *writer.lock().await, kind, id, piece).await?;
     }

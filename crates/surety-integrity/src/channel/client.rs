@@ -22,7 +22,10 @@ use super::{
     Blobs, Error,
     frame::{self, Frame, Hello, Kind, VERSION},
 };
-use crate::{agent::{Answer, Request}, image::Image};
+use crate::{
+    agent::{Answer, Request},
+    image::Image,
+};
 
 /// Most bytes of all answers that are on their way.
 const MAX_ANSWERS: usize = 96 << 20;
@@ -53,7 +56,9 @@ struct Shared {
 
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Client").field("open", &self.is_open()).finish_non_exhaustive()
+        f.debug_struct("Client")
+            .field("open", &self.is_open())
+            .finish_non_exhaustive()
     }
 }
 
@@ -97,7 +102,12 @@ impl Client {
         self.0.shared.open.load(Ordering::Acquire)
     }
 
-    pub(super) async fn ask(&self, request: &Request, patience: Duration, image: Option<&Image>) -> Result<Answer, Error> {
+    pub(super) async fn ask(
+        &self,
+        request: &Request,
+        patience: Duration,
+        image: Option<&Image>,
+    ) -> Result<Answer, Error> {
         let shared = &self.0.shared;
         let (sender, receiver) = oneshot::channel();
         let id = self.0.next.fetch_add(1, Ordering::Relaxed);
@@ -170,7 +180,12 @@ impl Shared {
 
     /// Closes; gives the first reason for it.
     fn close(&self, error: &Error) -> Error {
-        let first = self.why.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(|| error.clone()).clone();
+        let first = self
+            .why
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get_or_insert_with(|| error.clone())
+            .clone();
         self.open.store(false, Ordering::Release);
         for (_, (_, sender)) in self.lock().drain() {
             drop(sender.send(Err(first.clone())));
@@ -184,29 +199,49 @@ async fn read(mut reader: impl AsyncRead + Unpin, shared: &Shared) -> Result<(),
         io::ErrorKind::InvalidData => Error::Protocol(error.to_string()),
         _ => Error::Unreachable(error.to_string()),
     };
-    let hello = timeout(PATIENCE, frame::read(&mut reader)).await.map_err(|_| Error::Late(PATIENCE))?;
+    let hello = timeout(PATIENCE, frame::read(&mut reader))
+        .await
+        .map_err(|_| Error::Late(PATIENCE))?;
     match hello.map_err(protocol)? {
-        Some(Frame { kind: Kind::Hello, payload, .. }) => {
+        Some(Frame {
+            kind: Kind::Hello,
+            payload,
+            ..
+        }) => {
             let hello: Hello = serde_json::from_slice(&payload).map_err(|error| Error::Protocol(error.to_string()))?;
             if hello.surety_agent != VERSION {
                 let found = hello.surety_agent;
-                return Err(Error::Protocol(format!("found an agent of version {found}; expected {VERSION}")));
+                return Err(Error::Protocol(format!(
+                    "found an agent of version {found}; expected {VERSION}"
+                )));
             }
         }
-        Some(Frame { kind, .. }) => return Err(Error::Protocol(format!("found a frame of kind {kind:?}; expected a hello"))),
+        Some(Frame { kind, .. }) => {
+            return Err(Error::Protocol(format!(
+                "found a frame of kind {kind:?}; expected a hello"
+            )));
+        }
         None => return Err(Error::Unreachable("the agent said nothing".into())),
     }
     while let Some(Frame { kind, id, payload }) = frame::read(&mut reader).await.map_err(protocol)? {
         if !matches!(kind, Kind::Part | Kind::Answer) {
-            return Err(Error::Protocol(format!("found a frame of kind {kind:?}; expected an answer")));
+            return Err(Error::Protocol(format!(
+                "found a frame of kind {kind:?}; expected an answer"
+            )));
         }
         let mut waiting = shared.lock();
-        let held = waiting.values().fold(payload.len(), |sum, (bytes, _)| sum.saturating_add(bytes.len()));
+        let held = waiting
+            .values()
+            .fold(payload.len(), |sum, (bytes, _)| sum.saturating_add(bytes.len()));
         if held > MAX_ANSWERS {
-            return Err(Error::Protocol(format!("found answers of {held} bytes; expected at most {MAX_ANSWERS}")));
+            return Err(Error::Protocol(format!(
+                "found answers of {held} bytes; expected at most {MAX_ANSWERS}"
+            )));
         }
         // Nobody waits for an answer that came too late.
-        let Some((bytes, _)) = waiting.get_mut(&id) else { continue };
+        let Some((bytes, _)) = waiting.get_mut(&id) else {
+            continue;
+        };
         bytes.extend_from_slice(&payload);
         if kind == Kind::Answer
             && let Some((bytes, sender)) = waiting.remove(&id)

@@ -41,18 +41,31 @@ impl FromStr for Endpoint {
         }
         if let Some(path) = text.strip_prefix("unix:") {
             let path = path.strip_prefix("//").unwrap_or(path);
-            return if path.starts_with('/') { Ok(Self::Unix(path.into())) } else { Err(wrong()) };
+            return if path.starts_with('/') {
+                Ok(Self::Unix(path.into()))
+            } else {
+                Err(wrong())
+            };
         }
         let rest = text.strip_prefix("ssh://").ok_or_else(wrong)?;
         let (user, place) = rest.split_once('@').ok_or_else(wrong)?;
         let named = |name: &str, more: &[u8]| {
-            !name.is_empty() && !name.starts_with('-') && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || more.contains(&byte))
+            !name.is_empty()
+                && !name.starts_with('-')
+                && name
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || more.contains(&byte))
         };
         let place = place.strip_suffix('/').unwrap_or(place);
         let (host, port) = if let Some(rest) = place.strip_prefix('[') {
             let (address, port) = rest.split_once(']').ok_or_else(wrong)?;
             address.parse::<std::net::Ipv6Addr>().map_err(|_| wrong())?;
-            (address, port.strip_prefix(':').or_else(|| port.is_empty().then_some("22")).ok_or_else(wrong)?)
+            (
+                address,
+                port.strip_prefix(':')
+                    .or_else(|| port.is_empty().then_some("22"))
+                    .ok_or_else(wrong)?,
+            )
         } else {
             let (host, port) = place.split_once(':').unwrap_or((place, "22"));
             if !named(host, b".-_") {
@@ -64,7 +77,11 @@ impl FromStr for Endpoint {
         if !named(user, b"._-") {
             return Err(wrong());
         }
-        Ok(Self::Ssh { user: user.into(), host: host.into(), port })
+        Ok(Self::Ssh {
+            user: user.into(),
+            host: host.into(),
+            port,
+        })
     }
 }
 

@@ -30,7 +30,14 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    const ALL: [Self; 6] = [Self::Hello, Self::Request, Self::Data, Self::End, Self::Part, Self::Answer];
+    const ALL: [Self; 6] = [
+        Self::Hello,
+        Self::Request,
+        Self::Data,
+        Self::End,
+        Self::Part,
+        Self::Answer,
+    ];
 }
 
 /// What an agent says of itself.
@@ -44,7 +51,10 @@ pub(crate) struct Hello {
 
 impl Hello {
     pub(crate) fn new(role: Role) -> Self {
-        Self { surety_agent: VERSION, role }
+        Self {
+            surety_agent: VERSION,
+            role,
+        }
     }
 }
 
@@ -63,13 +73,18 @@ pub(crate) async fn read(reader: &mut (impl AsyncRead + Unpin)) -> io::Result<Op
         Err(error) => return Err(error),
     };
     let wrong = |problem: String| io::Error::new(io::ErrorKind::InvalidData, problem);
-    let kind = *Kind::ALL
-        .get(usize::from(kind))
-        .ok_or_else(|| wrong(format!("found a frame of kind {kind}; expected one below {}", Kind::ALL.len())))?;
+    let kind = *Kind::ALL.get(usize::from(kind)).ok_or_else(|| {
+        wrong(format!(
+            "found a frame of kind {kind}; expected one below {}",
+            Kind::ALL.len()
+        ))
+    })?;
     let id = reader.read_u32().await?;
     let length = reader.read_u32().await? as usize;
     if length > MAX_PAYLOAD {
-        return Err(wrong(format!("found a frame of {length} bytes; expected at most {MAX_PAYLOAD}")));
+        return Err(wrong(format!(
+            "found a frame of {length} bytes; expected at most {MAX_PAYLOAD}"
+        )));
     }
     let mut payload = vec![0; length];
     reader.read_exact(&mut payload).await?;
@@ -77,12 +92,29 @@ pub(crate) async fn read(reader: &mut (impl AsyncRead + Unpin)) -> io::Result<Op
 }
 
 /// Writes a frame, whole.
-pub(crate) async fn write(writer: &mut (impl AsyncWrite + Unpin + ?Sized), kind: Kind, id: u32, payload: &[u8]) -> io::Result<()> {
-    let length = u32::try_from(payload.len()).ok().filter(|_| payload.len() <= MAX_PAYLOAD).ok_or_else(|| {
-        io::Error::new(io::ErrorKind::InvalidInput, format!("a frame of {} bytes", payload.len()))
-    })?;
+pub(crate) async fn write(
+    writer: &mut (impl AsyncWrite + Unpin + ?Sized),
+    kind: Kind,
+    id: u32,
+    payload: &[u8],
+) -> io::Result<()> {
+    let length = u32::try_from(payload.len())
+        .ok()
+        .filter(|_| payload.len() <= MAX_PAYLOAD)
+        .ok_or_else(|| {
+            io::Error::new(
+                io::ErrorKind::InvalidInput,
+                format!("a frame of {} bytes", payload.len()),
+            )
+        })?;
     let mut frame = Vec::with_capacity(9 + payload.len());
-    frame.push(Kind::ALL.iter().position(|all| *all == kind).and_then(|at| u8::try_from(at).ok()).unwrap_or(u8::MAX));
+    frame.push(
+        Kind::ALL
+            .iter()
+            .position(|all| *all == kind)
+            .and_then(|at| u8::try_from(at).ok())
+            .unwrap_or(u8::MAX),
+    );
     frame.extend_from_slice(&id.to_be_bytes());
     frame.extend_from_slice(&length.to_be_bytes());
     frame.extend_from_slice(payload);

@@ -33,7 +33,9 @@ impl Identity {
     /// # Errors
     /// [`Error::Key`] if it is none.
     pub fn load(path: &Path) -> Result<Self, Error> {
-        load_secret_key(path, None).map(|key| Self(Arc::new(key))).map_err(|error| Error::Key(error.to_string()))
+        load_secret_key(path, None)
+            .map(|key| Self(Arc::new(key)))
+            .map_err(|error| Error::Key(error.to_string()))
     }
 
     /// Of its public key.
@@ -47,7 +49,9 @@ impl Identity {
 /// # Errors
 /// [`Error::Key`] if it is none.
 pub fn ssh_fingerprint(public: &str) -> Result<Fingerprint, Error> {
-    PublicKey::from_openssh(public.trim()).map(|key| fingerprint(&key)).map_err(|error| Error::Key(error.to_string()))
+    PublicKey::from_openssh(public.trim())
+        .map(|key| fingerprint(&key))
+        .map_err(|error| Error::Key(error.to_string()))
 }
 
 fn fingerprint(key: &PublicKey) -> Fingerprint {
@@ -79,7 +83,11 @@ impl client::Handler for Pinned {
                 fingerprint(&PublicKey::from(certificate.public_key().clone()))
             }
         };
-        if found == self.0 { Ok(true) } else { Err(Failed::Key(found)) }
+        if found == self.0 {
+            Ok(true)
+        } else {
+            Err(Failed::Key(found))
+        }
     }
 }
 
@@ -98,17 +106,29 @@ pub(super) async fn connect(endpoint: &Endpoint, expected: Fingerprint, identity
         ..client::Config::default()
     });
     let connect = async {
-        let mut session =
-            client::connect(config, (host.as_str(), *port), Pinned(expected)).await.map_err(failed)?;
+        let mut session = client::connect(config, (host.as_str(), *port), Pinned(expected))
+            .await
+            .map_err(failed)?;
         let key = PrivateKeyWithHashAlg::new(Arc::clone(&identity.0), None);
-        if !session.authenticate_publickey(user.as_str(), key).await.map_err(ssh)?.success() {
-            return Err(Error::Unauthorized { user: user.clone(), key: identity.fingerprint() });
+        if !session
+            .authenticate_publickey(user.as_str(), key)
+            .await
+            .map_err(ssh)?
+            .success()
+        {
+            return Err(Error::Unauthorized {
+                user: user.clone(),
+                key: identity.fingerprint(),
+            });
         }
         let channel = session.channel_open_session().await.map_err(ssh)?;
         channel.exec(false, COMMAND).await.map_err(ssh)?;
         Ok(Client::new(channel.into_stream(), Some(Box::new(session))))
     };
-    timeout(PATIENCE, connect)
-        .await
-        .unwrap_or_else(|_| Err(Error::Unreachable(format!("{endpoint}: no connection within {} s", PATIENCE.as_secs()))))
+    timeout(PATIENCE, connect).await.unwrap_or_else(|_| {
+        Err(Error::Unreachable(format!(
+            "{endpoint}: no connection within {} s",
+            PATIENCE.as_secs()
+        )))
+    })
 }

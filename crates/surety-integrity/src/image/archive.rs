@@ -38,10 +38,23 @@ impl Image {
     /// What its archive is made of.
     pub fn contents(&self) -> Contents {
         Contents {
-            manifest: Blob { digest: self.digest, size: self.manifest.len() as u64 },
+            manifest: Blob {
+                digest: self.digest,
+                size: self.manifest.len() as u64,
+            },
             media_type: self.media_type.clone(),
-            config: Blob { digest: self.config_digest, size: self.config.len() as u64 },
-            layers: self.layers.iter().map(|layer| Blob { digest: layer.digest, size: layer.size }).collect(),
+            config: Blob {
+                digest: self.config_digest,
+                size: self.config.len() as u64,
+            },
+            layers: self
+                .layers
+                .iter()
+                .map(|layer| Blob {
+                    digest: layer.digest,
+                    size: layer.size,
+                })
+                .collect(),
         }
     }
 }
@@ -124,7 +137,11 @@ pub struct Check {
 impl Check {
     /// Of this blob.
     pub fn new(blob: Blob) -> Self {
-        Self { blob, hash: Sha256::new(), left: blob.size }
+        Self {
+            blob,
+            hash: Sha256::new(),
+            left: blob.size,
+        }
     }
 
     /// Bytes that are still to come.
@@ -148,7 +165,11 @@ impl Check {
         if self.left == 0 {
             let found = Digest(self.hash.clone().finalize().into());
             if found != self.blob.digest {
-                return Err(Error::Digest { what: what(), expected: self.blob.digest, found });
+                return Err(Error::Digest {
+                    what: what(),
+                    expected: self.blob.digest,
+                    found,
+                });
             }
         }
         Ok(())

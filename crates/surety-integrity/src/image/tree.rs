@@ -28,7 +28,11 @@ pub struct Limits {
 impl Default for Limits {
     /// 400,000 names, 32 GiB, paths of 4,096 bytes.
     fn default() -> Self {
-        Self { entries: 400_000, bytes: 32 << 30, path: 4_096 }
+        Self {
+            entries: 400_000,
+            bytes: 32 << 30,
+            path: 4_096,
+        }
     }
 }
 
@@ -97,7 +101,11 @@ impl Serialize for FileTree {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         Kept {
             version: VERSION,
-            names: self.names.iter().map(|(path, node)| (hex::encode(path), *node)).collect(),
+            names: self
+                .names
+                .iter()
+                .map(|(path, node)| (hex::encode(path), *node))
+                .collect(),
             nodes: self.nodes.clone(),
         }
         .serialize(serializer)
@@ -109,7 +117,10 @@ impl<'de> Deserialize<'de> for FileTree {
         use serde::de::Error as _;
         let kept = Kept::deserialize(deserializer)?;
         if kept.version != VERSION {
-            return Err(D::Error::custom(format!("found version {}; expected {VERSION}", kept.version)));
+            return Err(D::Error::custom(format!(
+                "found version {}; expected {VERSION}",
+                kept.version
+            )));
         }
         let mut names = BTreeMap::new();
         for (path, node) in kept.names {
@@ -118,7 +129,10 @@ impl<'de> Deserialize<'de> for FileTree {
             }
             names.insert(hex::decode(path).map_err(D::Error::custom)?, node);
         }
-        Ok(Self { names, nodes: kept.nodes })
+        Ok(Self {
+            names,
+            nodes: kept.nodes,
+        })
     }
 }
 
@@ -126,7 +140,10 @@ impl FileTree {
     /// Root alone.
     fn empty() -> Self {
         let root = Node::implied();
-        Self { names: BTreeMap::from([(b"/".to_vec(), 0)]), nodes: vec![root] }
+        Self {
+            names: BTreeMap::from([(b"/".to_vec(), 0)]),
+            nodes: vec![root],
+        }
     }
 
     /// What is at exactly this path; links are not followed.
@@ -136,7 +153,9 @@ impl FileTree {
 
     /// Every path and what is there, in the order of the paths' bytes.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], &Node)> {
-        self.names.iter().filter_map(|(path, node)| Some((path.as_slice(), self.nodes.get(*node)?)))
+        self.names
+            .iter()
+            .filter_map(|(path, node)| Some((path.as_slice(), self.nodes.get(*node)?)))
     }
 
     /// Number of paths.
@@ -207,7 +226,13 @@ impl FileTree {
     pub fn size(&self) -> u64 {
         self.nodes
             .iter()
-            .map(|node| if let Kind::File { size, .. } = node.kind { size } else { 0 })
+            .map(|node| {
+                if let Kind::File { size, .. } = node.kind {
+                    size
+                } else {
+                    0
+                }
+            })
             .fold(0, u64::saturating_add)
     }
 
@@ -229,7 +254,14 @@ impl FileTree {
 
 impl Node {
     fn implied() -> Self {
-        Self { kind: Kind::Directory, mode: 0o755, uid: 0, gid: 0, xattrs: BTreeMap::new(), implied: true }
+        Self {
+            kind: Kind::Directory,
+            mode: 0o755,
+            uid: 0,
+            gid: 0,
+            xattrs: BTreeMap::new(),
+            implied: true,
+        }
     }
 
     /// Whether it is a directory.
@@ -240,7 +272,11 @@ impl Node {
 
 /// Components in reverse, so that the next is the last.
 fn parts(path: &[u8]) -> Vec<Vec<u8>> {
-    path.split(|byte| *byte == b'/').filter(|part| !part.is_empty()).rev().map(<[u8]>::to_vec).collect()
+    path.split(|byte| *byte == b'/')
+        .filter(|part| !part.is_empty())
+        .rev()
+        .map(<[u8]>::to_vec)
+        .collect()
 }
 
 /// What every path below `path` begins with.

@@ -9,7 +9,11 @@ use surety_integrity::agent::{Agent, Grants, Role, serve_stdio};
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
     let mut arguments = std::env::args().skip(1);
-    let role: Role = arguments.next().context("expected a role")?.parse().map_err(|error: String| anyhow!(error))?;
+    let role: Role = arguments
+        .next()
+        .context("expected a role")?
+        .parse()
+        .map_err(|error: String| anyhow!(error))?;
     let socket: PathBuf = arguments.next().context("expected a socket")?.into();
     let agent = Arc::new(Agent::new(role, socket, Grants::default()));
     let served = serve_stdio(agent).await;
