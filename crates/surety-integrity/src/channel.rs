@@ -117,12 +117,15 @@ pub struct Channel {
 enum Way {
     Local(Arc<Agent>),
     Stream(Client),
-    Ssh {
-        endpoint: Endpoint,
-        fingerprint: Fingerprint,
-        identity: Identity,
-        state: Mutex<State>,
-    },
+    Ssh(Box<Remote>),
+}
+
+#[derive(Debug)]
+struct Remote {
+    endpoint: Endpoint,
+    fingerprint: Fingerprint,
+    identity: Identity,
+    state: Mutex<State>,
 }
 
 #[derive(Debug, Default)]
@@ -158,12 +161,12 @@ impl Channel {
     pub fn ssh(endpoint: Endpoint, fingerprint: Fingerprint, identity: Identity) -> Result<Self, BadEndpoint> {
         match endpoint {
             Endpoint::Ssh { .. } => Ok(Self {
-                way: Way::Ssh {
+                way: Way::Ssh(Box::new(Remote {
                     endpoint,
                     fingerprint,
                     identity,
                     state: Mutex::default(),
-                },
+                })),
             }),
             Endpoint::Unix(path) => Err(BadEndpoint::new(&path.to_string_lossy())),
         }
@@ -250,12 +253,13 @@ impl Channel {
                 answer
             }
             Way::Stream(client) => client.ask(&request, patience, image).await?,
-            Way::Ssh {
-                endpoint,
-                fingerprint,
-                identity,
-                state,
-            } => {
+            Way::Ssh(remote) => {
+                let Remote {
+                    endpoint,
+                    fingerprint,
+                    identity,
+                    state,
+                } = &**remote;
                 let client = connected(endpoint, *fingerprint, identity, state).await?;
                 client.ask(&request, patience, image).await?
             }
