@@ -259,6 +259,9 @@ fn processes(first: u32, cgroups: &[String], memory: bool, hashes: &Hashes) -> R
             process = self::process(pid, memory, hashes);
         }
         if let Some(process) = process {
+            // The runtime may have moved it meanwhile.
+            let in_mount_namespace = link(&directory, "ns/mnt") == own.mount || in_mount_namespace;
+            let in_cgroup = in_cgroup || members(cgroups).contains(&pid);
             found.push(Process {
                 in_pid_namespace,
                 in_mount_namespace,
@@ -336,7 +339,20 @@ fn process(pid: u32, memory: bool, hashes: &Hashes) -> Option<Process> {
         line.strip_prefix(':').map(str::trim)
     };
     let number = |name: &str| field(name)?.split_whitespace().next()?.parse().ok();
-    let program = fs::read_link(directory.join("exe")).ok();
+    let link = || fs::read_link(directory.join("exe")).ok();
+    let mut program = link();
+    let mut file = None;
+    for _ in 0..8 {
+        file = fs::File::open(directory.join("exe"))
+            .ok()
+            .and_then(|file| hashes.of(&file, false).ok());
+        // Another program since: the name of one and the content of the other is neither.
+        let now = link();
+        if now == program {
+            break;
+        }
+        program = now;
+    }
     let program = match program {
         Some(program) => text(std::os::unix::ffi::OsStrExt::as_bytes(program.as_os_str())),
         // Neither gone nor a program: a thread of the kernel, or ending right now.
@@ -347,9 +363,6 @@ fn process(pid: u32, memory: bool, hashes: &Hashes) -> Option<Process> {
         }
         None => String::new(),
     };
-    let file = fs::File::open(directory.join("exe"))
-        .ok()
-        .and_then(|file| hashes.of(&file, false).ok());
     let mappings = if memory {
         maps::look(&directory, hashes, false)?
     } else {
@@ -471,7 +484,7 @@ fn members(cgroups: &[String]) -> BTreeSet<u32> {
     let hierarchies = hierarchies();
     let mut found = BTreeSet::new();
     let wanted = |line: &&String| {
-        let controllers = line.splitn(3, ':').nth(1).unwrap_or_default();
+        let controllers = line.split(':').nth(1).unwrap_or_default();
         controllers.is_empty() || controllers.contains("pids") || controllers.contains("devices")
     };
     for line in cgroups.iter().filter(wanted) {

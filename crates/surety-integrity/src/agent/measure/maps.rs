@@ -84,14 +84,41 @@ fn parse(line: &[u8]) -> Option<Line<'_>> {
     })
 }
 
+/// How often a process is looked at again that has begun another program meanwhile.
+const TRIES: u32 = 8;
+
 /// The executable mappings of a process; `None`: it is gone.
 pub(super) fn look(process: &Path, hashes: &Hashes, again: bool) -> Option<Vec<Mapping>> {
+    let mut found = Vec::new();
+    for _ in 0..TRIES {
+        let before = read(process)?;
+        found = at_once(process, &before, hashes, again)?;
+        let strange = found
+            .iter()
+            .any(|mapping| !mapping.differ.is_empty() || mapping.file.is_none());
+        // Lines of one program and pages of the next make nonsense, which only this can be.
+        if !strange || executable(&read(process)?).eq(executable(&before)) {
+            break;
+        }
+    }
+    Some(found)
+}
+
+fn read(process: &Path) -> Option<Vec<u8>> {
     let mut maps = Vec::new();
-    std::io::Read::read_to_end(
-        &mut std::io::Read::take(File::open(process.join("maps")).ok()?, MAX_MAPS),
-        &mut maps,
-    )
-    .ok()?;
+    let file = File::open(process.join("maps")).ok()?;
+    std::io::Read::read_to_end(&mut std::io::Read::take(file, MAX_MAPS), &mut maps).ok()?;
+    // A process that has no memory any more is about to end.
+    (!maps.is_empty()).then_some(maps)
+}
+
+/// Lines with executable memory.
+fn executable(maps: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let is = |line: &&[u8]| parse(line).is_some_and(|line| line.permissions.contains('x'));
+    maps.split(|byte| *byte == b'\n').filter(is)
+}
+
+fn at_once(process: &Path, maps: &[u8], hashes: &Hashes, again: bool) -> Option<Vec<Mapping>> {
     let executable = maps.split(|byte| *byte == b'\n').filter_map(parse).filter(|line| {
         // The page at the end of the address space is the kernel's, the same in every process and mapped nowhere.
         line.permissions.contains('x') && !(line.name == b"[vsyscall]" && line.start == 0xffff_ffff_ff60_0000)
