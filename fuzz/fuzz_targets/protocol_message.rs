@@ -7,7 +7,8 @@ use std::sync::Arc;
 use libfuzzer_sys::fuzz_target;
 use surety_primitives::{Address, B256, Domain, certificate::Quorum, selection::Roles, set::Signers};
 use surety_protocol::network::{
-    Done, EventConsensus, MeasurementConsensus, Message, Roster, SignatureBytes, TaskConsensus, Work, event, measure, task,
+    Done, EventConsensus, MeasurementConsensus, Message, Roster, SignatureBytes, TaskConsensus, Work, event, measure,
+    task,
 };
 
 const MEMBERS: usize = 7;

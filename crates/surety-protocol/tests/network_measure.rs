@@ -117,6 +117,20 @@ fn an_unreachable_host_is_said_to_be() {
 }
 
 #[test]
+fn who_cannot_measure_says_nothing() {
+    let mut network = quiet(7, &[]);
+    network.run(2 * EPOCH + 2_000);
+    network.show_all(&Show::Unknown);
+    let epoch = network.epoch();
+    network.run(4 * EPOCH);
+    assert!(network.recorded.keys().all(|recorded| *recorded < epoch));
+    network.show_all(&Show::Clean);
+    network.run(2 * EPOCH);
+    assert_eq!(network.recorded.values().next_back(), Some(&Statement::Intact));
+    network.check_safety();
+}
+
+#[test]
 fn p1_a_host_that_shows_two_faces_gets_no_verdict() {
     let mut network = quiet(9, &[]);
     network.run(2 * EPOCH + 2_000);
@@ -230,7 +244,8 @@ fn chaos(seed: u64) {
     for _ in 0..rng.random_range(2..6) {
         for index in 0..members {
             if rng.random_bool(0.4) {
-                let show = match rng.random_range(0..5) {
+                let show = match rng.random_range(0..6) {
+                    5 => Show::Unknown,
                     0 => Show::Nothing,
                     1 => Show::Other(B256::repeat_byte(1)),
                     2 => Show::Drift((0..rng.random_range(1..20)).map(|_| rng.random_range(0..24)).collect()),

@@ -112,8 +112,23 @@ pub(crate) async fn decode(
     Ok(Some((id, change)))
 }
 
-/// Records a baseline or a verdict.
-pub(crate) async fn report(actions: &Actions, report: &Report) -> Result<Sent, Error> {
+/// Records a baseline or a verdict; false if the chain's time is not there yet.
+pub(crate) async fn report(actions: &Actions, report: &Report) -> Result<bool, Error> {
+    match send(actions, report).await {
+        Ok(_) => Ok(true),
+        Err(Error::Reverted { to, revert }) => {
+            let early = revert.is::<IIntegrity::EpochNotOver>() || revert.is::<IIntegrity::EpochNotBegun>();
+            if early {
+                Ok(false)
+            } else {
+                Err(Error::Reverted { to, revert })
+            }
+        }
+        Err(error) => Err(error),
+    }
+}
+
+async fn send(actions: &Actions, report: &Report) -> Result<Sent, Error> {
     let (id, set, signers) = (DeploymentId(report.deployment), report.set, report.signers);
     let signature = Bytes::copy_from_slice(&report.signature);
     let judgement = match report.statement {

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use alloy::primitives::B256;
-use surety_chain::Contracts;
+use surety_chain::{Contracts, integrity::HostInfo};
 use surety_integrity::{
     agent::{Agent, Grants, Role},
     channel::{Channel, Endpoint, Fingerprint, Identity},
@@ -21,13 +21,18 @@ use super::watch::{Subject, findings};
 
 /// How long the engine is listened to at once.
 const LISTEN: Duration = Duration::from_secs(20);
+/// Pause before a host that could not be listened to is again.
+const RECONNECT: Duration = Duration::from_millis(500);
+
+/// By digest and platform.
+type Images = BTreeMap<(B256, String), Arc<OnceCell<Pulled>>>;
 
 /// What all hosts are reached and measured with.
 #[derive(Debug)]
 pub(crate) struct Tools {
     pub(crate) puller: Puller,
     /// images by platform's manifest: pulled once for all deployments of it
-    pub(crate) images: Mutex<BTreeMap<(B256, String), Arc<OnceCell<Pulled>>>>,
+    pub(crate) images: Mutex<Images>,
     /// with which hosts are reached over SSH
     pub(crate) identity: Option<Identity>,
     pub(crate) answer: Duration,
@@ -48,8 +53,10 @@ pub(crate) struct Host {
     contracts: Contracts,
     tools: Arc<Tools>,
     monitor: Option<Monitor<Channel>>,
-    /// the way to the host, and the endpoint it leads to
-    channel: Option<Arc<Channel>>,
+    /// the way to the host, and what was registered of it
+    channel: Option<(Arc<Channel>, HostInfo)>,
+    /// it did not answer: it may be somewhere else now
+    stale: bool,
     /// since when the engine's events are known without a gap, Unix milliseconds
     since: u64,
     /// it was told that there are events, and they are not fetched yet
@@ -66,6 +73,7 @@ impl Host {
             tools,
             monitor: None,
             channel: None,
+            stale: false,
             since: crate::network::now_ms(),
             told: false,
         }
@@ -83,18 +91,24 @@ impl Host {
     pub(crate) async fn measure(&mut self) -> Result<(Seen, Arc<Value>), String> {
         self.told = false;
         let began = crate::network::now_ms();
-        self.reach().await?;
         let monitor = self.monitor.as_ref().ok_or("not reached")?;
         let measurement = match monitor.measure().await {
             Ok(measurement) => measurement,
             // What was seen so far is in the monitor, and stays; the channel connects again by itself.
-            Err(error) => return Err(error.to_string()),
+            Err(error) => {
+                self.stale = true;
+                return Err(error.to_string());
+            }
         };
         if !measurement.events_complete() {
             self.since = began;
         }
         let document = Arc::new(measurement.to_value());
         let found = measurement.findings();
+        if self.subject.baseline.is_none() && !found.is_empty() {
+            // It is not there yet, or about to start. What leads to it is no drift: watching begins anew.
+            self.monitor = None;
+        }
         let seen = if found.is_empty() {
             Seen::Clean {
                 root: measurement.root().map_err(|e| e.to_string())?,
@@ -106,25 +120,23 @@ impl Host {
         Ok((seen, document))
     }
 
-    /// Waits for something that calls for a measurement; false if the host cannot be listened to.
-    pub(crate) async fn stirred(&mut self) -> bool {
-        if self.told {
-            // Until what there is was looked at.
-            std::future::pending::<()>().await;
-        }
-        let Some(monitor) = &self.monitor else {
-            return false;
+    /// Returns when something calls for a measurement.
+    pub(crate) async fn stirred(&mut self) {
+        let (Some(monitor), false) = (&self.monitor, self.told) else {
+            // Until it is reached, or what there is was looked at.
+            return std::future::pending().await;
         };
         loop {
             match monitor.changed(LISTEN).await {
-                Ok(true) => {
-                    self.told = true;
-                    return true;
-                }
+                Ok(true) => break,
                 Ok(false) => {}
-                Err(_) => return false,
+                Err(error) => {
+                    tracing::debug!(deployment = %self.subject.id, %error, "no events");
+                    tokio::time::sleep(RECONNECT).await;
+                }
             }
         }
+        self.told = true;
     }
 
     async fn image(&self) -> Result<Pulled, String> {
@@ -152,12 +164,16 @@ impl Host {
         cell.get_or_try_init(pull).await.cloned()
     }
 
-    async fn reach(&mut self) -> Result<(), String> {
-        if self.monitor.is_some() {
+    /// Gets what it takes to measure. Errors say nothing about the host.
+    pub(crate) async fn prepare(&mut self) -> Result<(), String> {
+        if self.monitor.is_some() && !self.stale {
             return Ok(());
         }
         let pulled = self.image().await?;
         let channel = self.channel().await?;
+        if self.monitor.is_some() {
+            return Ok(());
+        }
         let name = self.specification(&pulled).name();
         let target = Target {
             container: name.clone(),
@@ -166,13 +182,14 @@ impl Host {
             image: Some(pulled.reference),
             baseline: self.subject.baseline,
         };
+        self.since = crate::network::now_ms();
         self.monitor = Some(Monitor::new(channel, target).with_patience(self.tools.answer));
         Ok(())
     }
 
     /// The way to the host, as it is registered now.
     async fn channel(&mut self) -> Result<Arc<Channel>, String> {
-        if let Some(channel) = &self.channel {
+        if let Some((channel, _)) = self.channel.as_ref().filter(|_| !self.stale) {
             return Ok(channel.clone());
         }
         let (service, operator) = (self.subject.id.service(), self.subject.host);
@@ -182,6 +199,10 @@ impl Host {
             .await
             .map_err(|e| e.to_string())?;
         let host = host.ok_or_else(|| format!("{operator} is no registered host of the service"))?;
+        self.stale = false;
+        if let Some((channel, _)) = self.channel.as_ref().filter(|(_, known)| *known == host) {
+            return Ok(channel.clone());
+        }
         let endpoint: Endpoint = host.endpoint.parse().map_err(|e| format!("the host's endpoint: {e}"))?;
         let channel = match endpoint {
             // An engine of this machine: what it may be asked for, its socket's permissions say.
@@ -192,7 +213,11 @@ impl Host {
                 Channel::ssh(ssh, Fingerprint(host.host_key.0), identity).map_err(|e| e.to_string())?
             }
         };
-        Ok(self.channel.insert(Arc::new(channel)).clone())
+        // Another way is another stream of events.
+        self.monitor = None;
+        let channel = Arc::new(channel);
+        self.channel = Some((channel.clone(), host));
+        Ok(channel)
     }
 
     fn specification(&self, pulled: &Pulled) -> Specification {

@@ -17,8 +17,6 @@ use crate::network::Completion;
 
 /// Orders waiting for a task; the driver gives one of a kind at a time.
 const ORDERS: usize = 16;
-/// Pause before a host that could not be reached is listened to again.
-const RECONNECT: Duration = Duration::from_millis(500);
 
 /// What is watched.
 #[derive(Debug, Clone)]
@@ -49,7 +47,7 @@ pub(crate) struct Measured {
     pub(crate) seen: Seen,
     /// the measurement, whole
     pub(crate) document: Option<Arc<Value>>,
-    /// why the host did not answer
+    /// why there is no measurement
     pub(crate) unreachable: Option<String>,
 }
 
@@ -156,13 +154,7 @@ impl Task {
                     }
                     Some(Order::Baseline(root)) => self.host.baseline(root),
                 },
-                stirred = self.host.stirred() => {
-                    if stirred {
-                        self.tell(Completion::Stirred(self.id.0)).await;
-                    } else {
-                        tokio::time::sleep(RECONNECT).await;
-                    }
-                }
+                () = self.host.stirred() => self.tell(Completion::Stirred(self.id.0)).await,
             }
         }
     }
@@ -172,13 +164,21 @@ impl Task {
     }
 
     async fn measure(&mut self) -> Measured {
+        // What it is compared with, and where the host is, may take long to get, and say nothing about the host.
+        let prepared = match tokio::time::timeout(self.deploy, self.host.prepare()).await {
+            Ok(prepared) => prepared,
+            Err(_) => Err(format!("not prepared within {} s", self.deploy.as_secs())),
+        };
         let began = crate::network::now_ms();
-        let unreachable = |why: String| Measured {
+        let without = |seen: Seen, why: String| Measured {
             began,
-            seen: Seen::Unreachable,
+            seen,
             document: None,
             unreachable: Some(why),
         };
+        if let Err(why) = prepared {
+            return without(Seen::Unknown, why);
+        }
         match tokio::time::timeout(self.answer, self.host.measure()).await {
             Ok(Ok((seen, document))) => Measured {
                 began,
@@ -186,8 +186,11 @@ impl Task {
                 document: Some(document),
                 unreachable: None,
             },
-            Ok(Err(why)) => unreachable(why),
-            Err(_) => unreachable(format!("no answer within {} ms", self.answer.as_millis())),
+            Ok(Err(why)) => without(Seen::Unreachable, why),
+            Err(_) => without(
+                Seen::Unreachable,
+                format!("no answer within {} ms", self.answer.as_millis()),
+            ),
         }
     }
 }

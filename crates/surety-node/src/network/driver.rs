@@ -23,9 +23,7 @@ use surety_p2p::{Event as PeerEvent, Events as PeerEvents, Handle as Peers, Memb
 use surety_primitives::{Domain, sealed, set::MAX_MEMBERS, vote::Vote};
 use surety_protocol::{
     manifest,
-    network::{
-        Done, EventConsensus, Message, Ticket, Work, crypto_bls::BlsScheme, event, evidence::Evidence, measure,
-    },
+    network::{Done, EventConsensus, Message, Ticket, Work, crypto_bls::BlsScheme, event, evidence::Evidence, measure},
 };
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
@@ -397,8 +395,7 @@ impl Driver {
             Completion::Computed(Target::Deployment(id), ticket, done) => {
                 self.feed_monitor(id, measure::Input::Computed { ticket, done }).await;
             }
-            Completion::TaskStored(_, _, Err(error))
-            | Completion::MeasurementStored(_, _, Err(error)) => {
+            Completion::TaskStored(_, _, Err(error)) | Completion::MeasurementStored(_, _, Err(error)) => {
                 // Nothing is signed that is not on disk: this node is silent until it can write again.
                 tracing::error!(%error, "a vote could not be recorded, and is not cast");
             }

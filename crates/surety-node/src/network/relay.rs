@@ -225,7 +225,7 @@ impl Relay {
                 };
                 self.actions.pin_randomness(*block, randomness.header).await?
             }
-            Wish::ReportEpoch(report) => integrity::report(&self.actions, report).await?,
+            Wish::ReportEpoch(report) => return integrity::report(&self.actions, report).await,
             Wish::PunishHost(deployment) => self.actions.punish_host((*deployment).into()).await?,
         };
         Ok(true)

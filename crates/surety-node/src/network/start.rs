@@ -1,7 +1,7 @@
 //! The network part of a node put together.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet, btree_map::Entry},
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
@@ -229,21 +229,21 @@ async fn manifest_of(contracts: &Contracts, service: Address, path: &PathBuf) ->
 }
 
 /// The network part of a manifest.
-fn network_of(text: &str, path: &PathBuf) -> Result<Arc<manifest::Network>, NetworkError> {
+fn network_of(text: &str, path: &Path) -> Result<Arc<manifest::Network>, NetworkError> {
     let network = manifest::Network::parse(text, manifest::Network::PROGRAM_KEYS);
     network.map(Arc::new).map_err(|problems| NetworkError::Manifest {
-        path: path.clone(),
+        path: path.to_owned(),
         problems,
     })
 }
 
 /// The container part of a manifest.
-fn container_of(text: &str, path: &PathBuf) -> Result<Arc<Container>, NetworkError> {
+fn container_of(text: &str, path: &Path) -> Result<Arc<Container>, NetworkError> {
     match Container::parse(text) {
         Ok(Some(container)) => Ok(Arc::new(container)),
-        Ok(None) => Err(IntegrityError::NoContainer(path.clone()).into()),
+        Ok(None) => Err(IntegrityError::NoContainer(path.to_owned()).into()),
         Err(problems) => Err(NetworkError::Manifest {
-            path: path.clone(),
+            path: path.to_owned(),
             problems,
         }),
     }
@@ -277,10 +277,8 @@ async fn serve(
         let (address, path) = (service.address, &service.manifest);
         let text = manifest_of(contracts, address, path).await?;
         served.containers.insert(address, container_of(&text, path)?);
-        if !served.services.contains_key(&address) {
-            served
-                .services
-                .insert(address, Service::new(network_of(&text, path)?, secret));
+        if let Entry::Vacant(vacant) = served.services.entry(address) {
+            vacant.insert(Service::new(network_of(&text, path)?, secret));
         }
     }
     Ok(served)

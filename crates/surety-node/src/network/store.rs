@@ -689,7 +689,7 @@ mod tests {
         };
         assert!(!record(7, Verdict::Intact), "another verdict");
         // What was refused left nothing.
-        assert_eq!(store.findings(id.0).expect("reads"), [finding.clone()]);
+        assert_eq!(store.findings(id.0).expect("reads"), std::slice::from_ref(&finding));
         assert!(record(7, Verdict::Drifted) && record(8, Verdict::Intact));
         let other = DeploymentId::new(Address::repeat_byte(5), 2);
         assert!(store.findings(other.0).expect("reads").is_empty());

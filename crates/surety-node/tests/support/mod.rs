@@ -334,6 +334,7 @@ pub fn config(dir: &Path) -> Config {
             cors_origins: vec!["*".into()],
         }],
         network: None,
+        integrity: None,
         preimages: PreimageConfig::default(),
         limits: Limits {
             call_budget: 10_000_000,

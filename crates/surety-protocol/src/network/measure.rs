@@ -106,6 +106,8 @@ pub enum Seen {
     Drifted(Vec<Finding>),
     /// The host did not answer, or there is no container yet.
     Unreachable,
+    /// It could not be measured for a reason that is not the host's: nothing is said.
+    Unknown,
 }
 
 /// What happens to the machine.

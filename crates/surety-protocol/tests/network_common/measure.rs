@@ -66,6 +66,8 @@ pub enum Show {
     Other(B256),
     Drift(BTreeSet<usize>),
     Nothing,
+    /// The monitor lacks what it would compare with.
+    Unknown,
 }
 
 enum Due {
@@ -295,6 +297,7 @@ impl Network {
                         Seen::Drifted(subjects.iter().map(|subject| finding(*subject)).collect())
                     }
                     Show::Nothing => Seen::Unreachable,
+                    Show::Unknown => Seen::Unknown,
                 };
                 self.feed(index, Input::Observed { began, seen });
             }

@@ -267,7 +267,7 @@ impl Driver {
         if let Some(why) = &measured.unreachable
             && found.unreachable.is_none()
         {
-            tracing::warn!(deployment = %DeploymentId(id), why, "the host does not answer");
+            tracing::warn!(deployment = %DeploymentId(id), why, "not measured");
         }
         found.unreachable = measured.unreachable;
         if let Seen::Drifted(findings) = &measured.seen {
@@ -388,9 +388,14 @@ impl Driver {
             signers: seal.signers.to_u256(),
             signature: signature.to_eip2537().to_vec(),
         }));
+        // Drift is not recorded with a later epoch.
+        let until = match statement {
+            Statement::Drifted(_) => Until::Recorded(id, u64::MAX),
+            _ => Until::Recorded(id, epoch),
+        };
         let service = deployment.service();
         let monitors = self.monitors(service);
-        self.intend_among(name, wish, service, Until::Recorded(id, epoch), &monitors);
+        self.intend_among(name, wish, service, until, &monitors);
     }
 
     /// Those who have the certificates, and so take turns.

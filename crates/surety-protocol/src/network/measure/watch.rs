@@ -117,6 +117,8 @@ impl MeasurementConsensus {
                 Seen::Clean { root, since } => self.saw_clean(began, root, since),
                 Seen::Drifted(findings) => self.saw_drift(began, findings),
                 Seen::Unreachable => self.saw_nothing(began),
+                // Nor is it unreachable, then.
+                Seen::Unknown => {}
             }
         }
         if again {
