@@ -32,6 +32,8 @@ pub mod code {
     pub const NOT_INTACT: u8 = 20;
     /// The last record of a container is too old, or there is none.
     pub const STALE: u8 = 21;
+    /// A container is not what it should be.
+    pub const DRIFTED: u8 = 22;
 }
 
 /// The exit codes and their meaning, for the help and `docs/spec/cli.md`.
@@ -83,6 +85,10 @@ pub const TABLE: &[(u8, &str)] = &[
     (
         code::STALE,
         "the last record of the container is too old, or there is none yet",
+    ),
+    (
+        code::DRIFTED,
+        "a container is not what plan, image or engine say that it is",
     ),
 ];
 

@@ -9,6 +9,7 @@ pub mod doctor;
 pub mod flow;
 pub mod integrity;
 pub mod machine;
+pub mod measure;
 pub mod network;
 pub mod node;
 pub mod operator;
