@@ -11,6 +11,7 @@ use surety_chain::{
 };
 use surety_primitives::measurement::DeploymentId;
 
+use super::measure;
 use crate::ui::Ui;
 use crate::{
     context::{ChainArgs, KeyArgs},
@@ -39,6 +40,10 @@ pub enum Command {
     Collect(Of),
     /// Show a deployment and the epochs recorded of it; without one, all of the service.
     Show(Show),
+    /// Measure a container once, and say what is not as it should be.
+    Measure(measure::Measure),
+    /// Answer monitors on standard input and output: the one command of their SSH keys.
+    Agent(measure::Serve),
 }
 
 /// Plans.
@@ -159,6 +164,8 @@ pub async fn run(command: Command, ui: Ui) -> Result<(), Failure> {
         Command::Punish(args) => punish(args, ui).await,
         Command::Collect(args) => collect(args, ui).await,
         Command::Show(args) => show(args, ui).await,
+        Command::Measure(args) => measure::measure(args, ui).await,
+        Command::Agent(args) => measure::agent(args).await,
     }
 }
 
