@@ -301,6 +301,7 @@ async fn operator(
             cors_origins: vec!["*".to_owned()],
         }],
         network: None,
+        integrity: None,
         preimages: PreimageConfig {
             directories: config
                 .preimages

@@ -5,6 +5,7 @@ pub mod devnet;
 pub mod engine;
 pub mod gas;
 pub mod images;
+pub mod integrity;
 pub mod lie;
 pub mod network;
 pub mod registry;

@@ -25,10 +25,11 @@ use surety_chain::{
 use surety_node::{
     Config,
     config::{ChainConfig, ForcedConfig, Limits, OperatorConfig, PlayerConfig, PreimageConfig},
+    integrity::config::{IntegrityConfig, IntegrityServiceConfig},
     network::config::{NetworkConfig, NetworkServiceConfig},
 };
 use surety_primitives::{Domain, keys::KeysRegistration};
-use surety_protocol::manifest;
+use surety_protocol::manifest::{self, container::Container};
 use tempfile::TempDir;
 
 use crate::devnet::{binary, free_ports};
@@ -55,6 +56,15 @@ pub struct NetworkDevnetConfig {
     pub api_host: fn(u32) -> Ipv4Addr,
     /// address that nodes reach anvil at
     pub chain_host: Ipv4Addr,
+    /// each node monitors the services with a container; the key with which it reaches hosts over SSH
+    pub monitors: Option<Monitors>,
+}
+
+/// What nodes monitor with.
+#[derive(Debug, Clone, Default)]
+pub struct Monitors {
+    /// SSH key of each operator; by index, none for those beyond
+    pub ssh_keys: Vec<PathBuf>,
 }
 
 impl Default for NetworkDevnetConfig {
@@ -71,6 +81,7 @@ impl Default for NetworkDevnetConfig {
             host: |_| Ipv4Addr::LOCALHOST,
             api_host: |_| Ipv4Addr::LOCALHOST,
             chain_host: Ipv4Addr::LOCALHOST,
+            monitors: None,
         }
     }
 }
@@ -99,6 +110,8 @@ pub struct NetworkOperator {
     pub connectors: SocketAddr,
     /// where its peer listens
     pub peer: SocketAddr,
+    /// where it attests, if it monitors
+    pub attestation: SocketAddr,
     node: Option<Child>,
     beside: Vec<(String, Child)>,
 }
@@ -208,6 +221,7 @@ impl NetworkDevnet {
         let bond = dev_bond();
         let actions = Actions::new(sender.clone(), deployment.clone());
         let mut services = Vec::new();
+        let mut monitored = Vec::new();
         for (number, text) in config.services.iter().enumerate() {
             let network = manifest::Network::parse(text, manifest::Network::PROGRAM_KEYS)
                 .map_err(|e| anyhow!("manifest {number}: {e}"))?;
@@ -233,11 +247,15 @@ impl NetworkDevnet {
                 };
                 actions.set_price(address, keccak256(name), price).await?;
             }
-            services.push(NetworkService {
+            let service = NetworkService {
                 name: network.name,
                 address,
                 manifest,
-            });
+            };
+            if let Ok(Some(_)) = Container::parse(text) {
+                monitored.push(service.clone());
+            }
+            services.push(service);
         }
 
         let domain = Domain {
@@ -249,7 +267,7 @@ impl NetworkDevnet {
             let key = dev_key(index + 2)?;
             anvil.fund(&rpc, key.address(), ether).await?;
             let host = (config.host)(index);
-            let ports = free_ports(3)?;
+            let ports = free_ports(4)?;
             let at = |offset: u16| SocketAddr::from((host, ports + offset));
             let home = dir.join(format!("operator-{index}"));
             fs::create_dir_all(&home)?;
@@ -260,6 +278,7 @@ impl NetworkDevnet {
                 api: SocketAddr::from(((config.api_host)(index), ports)),
                 connectors: SocketAddr::from((Ipv4Addr::LOCALHOST, ports + 1)),
                 peer: at(2),
+                attestation: SocketAddr::from(((config.api_host)(index), ports + 3)),
                 node: None,
                 beside: Vec::new(),
             };
@@ -302,6 +321,24 @@ impl NetworkDevnet {
                     pending_events: 65_536,
                     confirmations: 1,
                     relay_pause_seconds: config.relay_pause,
+                }),
+                integrity: config.monitors.as_ref().map(|monitors| IntegrityConfig {
+                    listen: operator.attestation,
+                    cors_origins: Vec::new(),
+                    image_cache: home.join("images"),
+                    image_cache_bytes: 8 << 30,
+                    ssh_key: monitors.ssh_keys.get(index as usize).cloned(),
+                    plain_registries: Vec::new(),
+                    answer_ms: 4_000,
+                    deploy_seconds: 120,
+                    deployments: 64,
+                    services: monitored
+                        .iter()
+                        .map(|s: &NetworkService| IntegrityServiceConfig {
+                            address: s.address,
+                            manifest: s.manifest.clone(),
+                        })
+                        .collect(),
                 }),
                 preimages: PreimageConfig::default(),
                 limits: Limits::default(),
@@ -560,7 +597,7 @@ impl NetworkDevnet {
 }
 
 /// A sender that looks for receipts often: blocks are quick here.
-async fn quick(rpc: &Rpc, key: PrivateKeySigner) -> Result<Sender> {
+pub(crate) async fn quick(rpc: &Rpc, key: PrivateKeySigner) -> Result<Sender> {
     let config = SenderConfig {
         poll: Duration::from_millis(50),
         ..SenderConfig::default()
