@@ -436,10 +436,7 @@ sol! {
 
         function subjectOf(uint256 deployment, uint32 epoch) external view returns (bytes32);
 
-        function rootOf(uint256 deployment, uint32 epoch, Verdict verdict, bytes32 evidence)
-            external
-            view
-            returns (bytes32);
+        function rootOf(uint256 deployment, uint32 epoch, Verdict verdict, bytes32 evidence) external view returns (bytes32);
 
         function paidIn(uint256 deployment, uint64 set) external view returns (uint256);
 
