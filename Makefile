@@ -36,7 +36,7 @@ deps: ## Install what the tests need and this machine lacks (Debian, crates.io, 
 deps-demo: ## Install what the demo needs and this machine lacks
 	@scripts/install-deps demo
 
-.PHONY: test demo demo-flow
+.PHONY: test demo demo-flow demo-integrity
 test: deps ## Run every test: Rust, contracts, end to end
 	@scripts/run-stages $(STAGES)
 demo: deps-demo ## Three providers, one lies, the chain finds out; figures in target/demo.json
@@ -47,6 +47,11 @@ demo-flow: deps ## A payment becomes an event, a task, a row in PostgreSQL; a li
 	@echo "demo-flow: building (some minutes on a fresh machine)"
 	@$(CARGO) build --locked --package surety-cli --package surety-connectors --package surety-testing --bins
 	@$(CARGO) run --locked --quiet --package surety-testing --bin demo-flow
+
+demo-integrity: deps ## A container is watched; an insider changes it in five ways, a monitor lies; figures in target/demo-integrity.json
+	@echo "demo-integrity: building (some minutes on a fresh machine)"
+	@$(CARGO) build --locked --package surety-cli --package surety-testing --bins
+	@$(CARGO) run --locked --quiet --package surety-testing --bin demo-integrity
 
 ##
 .PHONY: fmt fmt-check lint tidy licences
