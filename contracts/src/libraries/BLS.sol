@@ -161,7 +161,7 @@ library BLS {
             // At infinity both sides are 1, whatever the message, for keys that cancel each other out. No other point
             // of the subgroup has 0 as x.
             if or(mload(at), mload(add(at, 0x20))) {
-                mstore(0x00, 0)
+                // What lies at 0 counts only where the precompile has written it.
                 ok := staticcall(gas(), PAIRING, at, 0x300, 0x00, 0x20)
                 ok := and(ok, eq(mload(0x00), 1))
             }

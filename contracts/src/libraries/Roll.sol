@@ -145,6 +145,8 @@ library Roll {
             let offset := add(FIRST_MEMBER, POWER)
             // Of a member: power, weight, key, whose coordinates go into the point after the one at `to`.
             let member := add(table, 0x60)
+            // After the table come zeros, and then its power: a word ends with that.
+            let powerWord := add(table, 0x48)
             let point := add(to, 0x110)
             for {} mask {} {
                 for { let rest := and(mask, 0xffffffffffffffff) } rest {} {
@@ -152,7 +154,7 @@ library Roll {
                     rest := xor(rest, bit)
                     let index := byte(0, mload(add(table, mod(bit, 67))))
                     extcodecopy(first, member, add(offset, mul(index, SIZE)), 208)
-                    power := add(power, shr(192, mload(member)))
+                    power := add(power, mload(powerWord))
                     mcopy(point, add(member, 0x10), 0x30)
                     mcopy(add(point, 0x40), add(member, 0x40), 0x30)
                     mcopy(add(point, 0x80), add(member, 0x70), 0x30)

@@ -64,6 +64,7 @@ fn every_field_is_where_the_layout_says() {
             assert_eq!(shown(&json[snake]), expected, "{name}");
         }
         assert_eq!(state.status as u8, round % 7);
+        assert_eq!(serde_json::from_value::<DeploymentState>(json).unwrap(), state);
     }
 }
 

@@ -68,6 +68,7 @@ pub struct DeploymentState {
     /// unreachable epochs recorded since the last intact one
     pub unreachable: u16,
     /// what is left to pay from
+    #[serde(with = "decimal")]
     pub escrow: u128,
     /// time of the block that recorded the baseline; 0 before that
     pub start: u64,
@@ -78,8 +79,10 @@ pub struct DeploymentState {
     /// power a certificate needs, in 1/10,000
     pub quorum: u16,
     /// to all monitors together, for each epoch
+    #[serde(with = "decimal")]
     pub reward: u128,
     /// to the host, for each epoch recorded as intact
+    #[serde(with = "decimal")]
     pub host_reward: u128,
     /// block it was asked for in
     pub requested_at: u64,
@@ -99,6 +102,21 @@ pub struct DeploymentState {
     pub specification: B256,
     /// hash of what was found, where it drifted
     pub evidence: B256,
+}
+
+/// Amounts as decimal text: JSON's numbers are doubles to most who read them.
+mod decimal {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub(super) fn serialize<S: Serializer>(amount: &u128, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(amount)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<u128, D::Error> {
+        let text = String::deserialize(from)?;
+        text.parse()
+            .map_err(|_| D::Error::custom(format!("an amount is `{text}`, expected a decimal number below 2^128")))
+    }
 }
 
 /// What a deployment's state says at a time.

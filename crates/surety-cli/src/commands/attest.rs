@@ -30,8 +30,8 @@ pub struct Command {
     /// The service: its address, or its name.
     service: String,
     /// Which of its deployments; the last one if not given.
-    #[arg(long, value_name = "NUMBER")]
-    deployment: Option<u64>,
+    #[arg(long, value_name = "N")]
+    number: Option<u64>,
     /// Most seconds since the end of the last epoch recorded; two epochs and 30 seconds if not given.
     #[arg(long, value_name = "SECONDS")]
     max_age: Option<u64>,
@@ -47,7 +47,7 @@ pub struct Command {
 pub async fn run(args: Command, ui: Ui) -> Result<(), Failure> {
     let service = args.chain.service(&args.service)?.address;
     let contracts = args.chain.contracts().await?;
-    let id = integrity::find(&contracts, service, args.deployment).await?;
+    let id = integrity::find(&contracts, service, args.number).await?;
     let (block_hash, proof) = match &args.proof {
         Some(path) => {
             let proof = read(path)?;

@@ -564,15 +564,9 @@ fn state_json(info: &DeploymentInfo) -> Value {
     value
 }
 
-/// A state's fields, amounts as text.
+/// A state's fields.
 pub(crate) fn fields(state: &DeploymentState) -> Value {
-    let mut value = serde_json::to_value(state).unwrap_or_default();
-    extend(
-        &mut value,
-        json!({"escrow": state.escrow.to_string(), "reward": state.reward.to_string(),
-            "host_reward": state.host_reward.to_string()}),
-    );
-    value
+    serde_json::to_value(state).unwrap_or_default()
 }
 
 fn extend(value: &mut Value, more: Value) {
