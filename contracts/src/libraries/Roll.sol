@@ -143,22 +143,18 @@ library Roll {
             mstore(add(table, 0x20), 0x052000260e160b3a12353f093d1b1d322b2e1f25153934081a312d2438073023)
             mstore(add(table, 0x40), 0x0622210000000000000000000000000000000000000000000000000000000000)
             let offset := add(FIRST_MEMBER, POWER)
-            // Of a member: power, weight, key, whose coordinates go into the point after the one at `to`.
-            let member := add(table, 0x60)
-            // After the table come zeros, and then its power: a word ends with that.
-            let powerWord := add(table, 0x48)
-            let point := add(to, 0x110)
             for {} mask {} {
                 for { let rest := and(mask, 0xffffffffffffffff) } rest {} {
                     let bit := and(rest, sub(0, rest))
                     rest := xor(rest, bit)
                     let index := byte(0, mload(add(table, mod(bit, 67))))
-                    extcodecopy(first, member, add(offset, mul(index, SIZE)), 208)
-                    power := add(power, mload(powerWord))
-                    mcopy(point, add(member, 0x10), 0x30)
-                    mcopy(add(point, 0x40), add(member, 0x40), 0x30)
-                    mcopy(add(point, 0x80), add(member, 0x70), 0x30)
-                    mcopy(add(point, 0xc0), add(member, 0xa0), 0x30)
+                    // Power, weight, key. Before the power lie the table's last bytes, zeros.
+                    extcodecopy(first, add(table, 0x60), add(offset, mul(index, SIZE)), 208)
+                    power := add(power, mload(add(table, 0x48)))
+                    mcopy(add(to, 0x110), add(table, 0x70), 0x30)
+                    mcopy(add(to, 0x150), add(table, 0xa0), 0x30)
+                    mcopy(add(to, 0x190), add(table, 0xd0), 0x30)
+                    mcopy(add(to, 0x1d0), add(table, 0x100), 0x30)
                     ok := and(ok, staticcall(gas(), 0x0d, to, 0x200, to, 0x100))
                 }
                 mask := shr(64, mask)
