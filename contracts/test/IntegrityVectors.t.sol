@@ -24,8 +24,7 @@ contract IntegrityVectorsTest is IntegrityFixture {
             uint256 epoch = vm.parseJsonUint(json, at(i, "epoch"));
             bytes32 evidence = vm.parseJsonBytes32(json, at(i, "evidence"));
             assertEq(
-                id,
-                integrity.idOf(vm.parseJsonAddress(json, at(i, "service")), vm.parseJsonUint(json, at(i, "number")))
+                id, integrity.idOf(vm.parseJsonAddress(json, at(i, "service")), vm.parseJsonUint(json, at(i, "number")))
             );
             bytes32 subject = Verdicts.subjectOf(contract_, id, epoch);
             assertEq(subject, vm.parseJsonBytes32(json, at(i, "subject")));
