@@ -77,7 +77,10 @@ pub const TABLE: &[(u8, &str)] = &[
         code::CERTIFICATE,
         "a certificate, or a value of the network, does not verify",
     ),
-    (code::QUOTE, "the quote of an enclave does not verify, or the policy refuses it"),
+    (
+        code::QUOTE,
+        "the quote of an enclave does not verify, or the policy refuses it",
+    ),
     (
         code::NOT_INTACT,
         "the container is not intact: changed, not answering, not running, or retired",

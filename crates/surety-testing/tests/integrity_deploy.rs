@@ -145,6 +145,17 @@ async fn over_ssh_one_command_answers_and_another_host_key_is_no_answer() {
         matches!(refused, Error::Refused(ref refusal) if refusal.reason == Reason::Denied),
         "{refused}"
     );
+    // Who stops waiting for an answer leaves the agent nothing to do: it works at 16 requests at once.
+    for _ in 0..40 {
+        let waiting = measure::WatchRequest {
+            container: id.clone(),
+            after: Some(watching.facts(&request(&id)).await.unwrap().events.next),
+            wait: 30_000,
+        };
+        let short = Duration::from_millis(20);
+        assert!(tokio::time::timeout(short, watching.watch(&waiting)).await.is_err());
+    }
+    assert!(watching.facts(&request(&id)).await.unwrap().inspect.is_some());
     let unknown = channel(&stranger).facts(&request(&id)).await.unwrap_err();
     assert!(matches!(unknown, Error::Unauthorized { .. }), "{unknown}");
     // A connection that broke is made again.

@@ -1,10 +1,10 @@
 //! The agent's end of a channel: requests in, answers out, several at once.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{collections::HashMap, io, sync::Arc, time::Duration};
 
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    sync::{Mutex, Semaphore, mpsc},
+    sync::{Mutex, Semaphore, mpsc, oneshot},
     task::JoinSet,
     time::timeout,
 };
@@ -35,8 +35,14 @@ where
     let mut tasks = JoinSet::new();
     // One body at a time: who deploys does one thing after the other.
     let mut body: Option<(u32, mpsc::Sender<Option<Vec<u8>>>)> = None;
+    // Requests that can be cancelled: looking changes nothing. Whoever drops the sender ends the work.
+    let mut working: HashMap<u32, oneshot::Sender<()>> = HashMap::new();
     loop {
-        while tasks.try_join_next().is_some() {}
+        while let Some(done) = tasks.try_join_next() {
+            if let Ok(id) = done {
+                working.remove(&id);
+            }
+        }
         let Some(Frame { kind, id, payload }) = frame::read(&mut reader).await? else {
             return Ok(());
         };
@@ -49,14 +55,27 @@ where
                 }
                 let (agent, writer) = (Arc::clone(&agent), Arc::clone(&writer));
                 let permit = Arc::clone(&permits).try_acquire_owned();
+                let (keep, cancelled) = oneshot::channel::<()>();
+                let deploys = matches!(request, Ok(Request::Deploy(_)));
+                if !deploys && permit.is_ok() {
+                    working.insert(id, keep);
+                }
                 tasks.spawn(async move {
                     let answer = match (request, &permit) {
                         (Err(error), _) => Answer::Refused(Refusal::new(Reason::Request, error)),
                         (Ok(_), Err(_)) => Answer::Refused(Refusal::new(Reason::Busy, "too many requests at once")),
-                        (Ok(request), Ok(_)) => agent.answer(request, receiver).await,
+                        (Ok(request), Ok(_)) if deploys => agent.answer(request, receiver).await,
+                        (Ok(request), Ok(_)) => {
+                            tokio::select! {
+                                biased;
+                                answer = agent.answer(request, receiver) => answer,
+                                _ = cancelled => return id,
+                            }
+                        }
                     };
                     // If it cannot be told, the connection is over, and its reader sees that too.
                     drop(timeout(PATIENCE, tell(&writer, id, &answer)).await);
+                    id
                 });
             }
             Kind::Data | Kind::End => {
@@ -74,6 +93,9 @@ where
                 if kind == Kind::End {
                     body = None;
                 }
+            }
+            Kind::Cancel => {
+                working.remove(&id);
             }
             Kind::Hello | Kind::Part | Kind::Answer => {
                 return Err(io::Error::new(

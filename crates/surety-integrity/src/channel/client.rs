@@ -112,8 +112,8 @@ impl Client {
         let (sender, receiver) = oneshot::channel();
         let id = self.0.next.fetch_add(1, Ordering::Relaxed);
         shared.lock().insert(id, (Vec::new(), sender));
-        // Whatever happens, nothing stays behind.
-        let _forget = Forget(shared, id);
+        // Whatever happens, nothing stays behind, here or there.
+        let _forget = Forget(self, id);
         if !self.is_open() {
             return Err(shared.reason());
         }
@@ -148,7 +148,16 @@ impl Client {
         }
     }
 
+    /// In a task of its own: who asks may lose patience at any time, and a frame is written whole or the stream is lost.
     async fn write(&self, kind: Kind, id: u32, payload: &[u8]) -> Result<(), Error> {
+        let (client, payload) = (self.clone(), payload.to_vec());
+        match tokio::spawn(async move { client.write_whole(kind, id, &payload).await }).await {
+            Ok(written) => written,
+            Err(error) => Err(Error::Unreachable(error.to_string())),
+        }
+    }
+
+    async fn write_whole(&self, kind: Kind, id: u32, payload: &[u8]) -> Result<(), Error> {
         let mut writer = self.0.writer.lock().await;
         match timeout(PATIENCE, frame::write(&mut **writer, kind, id, payload)).await {
             Ok(Ok(())) => Ok(()),
@@ -160,11 +169,23 @@ impl Client {
     }
 }
 
-struct Forget<'a>(&'a Shared, u32);
+/// Takes back a request that was not answered.
+struct Forget<'a>(&'a Client, u32);
 
 impl Drop for Forget<'_> {
     fn drop(&mut self) {
-        self.0.lock().remove(&self.1);
+        let Self(client, id) = self;
+        let unanswered = client.0.shared.lock().remove(id).is_some();
+        if unanswered
+            && client.is_open()
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            let (client, id) = ((*client).clone(), *id);
+            runtime.spawn(async move {
+                // If it cannot be said, the connection is over, and so is the work.
+                drop(client.write_whole(Kind::Cancel, id, &[]).await);
+            });
+        }
     }
 }
 

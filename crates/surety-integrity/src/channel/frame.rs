@@ -27,16 +27,19 @@ pub(crate) enum Kind {
     Part,
     /// the rest of an answer: all parts together are JSON
     Answer,
+    /// nobody waits for the answer any more
+    Cancel,
 }
 
 impl Kind {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::Hello,
         Self::Request,
         Self::Data,
         Self::End,
         Self::Part,
         Self::Answer,
+        Self::Cancel,
     ];
 }
 

@@ -66,17 +66,21 @@ impl Tampering {
     fn told(self) -> &'static str {
         match self {
             Self::Shell => "executes a shell in the container",
-            Self::Environment => "changes a variable in the engine's files while the engine is down, and restarts",
+            Self::Environment => "changes a variable in the engine's files, and restarts",
             Self::Binary => "swaps the sequencer's file behind the engine's back, with its times",
             Self::Memory => "patches eight bytes of the running code with a debugger",
             Self::Replacement => "runs another container under the same name",
         }
     }
 
-    fn commit(self, net: &mut IntegrityDevnet, id: DeploymentId) -> Result<()> {
+    /// Does it; since when.
+    fn commit(self, net: &mut IntegrityDevnet, id: DeploymentId) -> Result<Instant> {
         let name = net.name(id);
+        let mut begun = Instant::now();
         match self {
-            Self::Shell => docker(net, &["exec", &name, "sh", "-c", "true"]).map(drop),
+            Self::Shell => {
+                docker(net, &["exec", &name, "/bin/sh", "-c", "true"])?;
+            }
             Self::Environment => {
                 let container = docker(net, &["inspect", "--format", "{{.Id}}", &name])?;
                 let path = net
@@ -88,25 +92,27 @@ impl Tampering {
                 let before = fs::read_to_string(&path)?;
                 let after = before.replace("SEQUENCER_LOG=/data/log", "SEQUENCER_LOG=/data/gol");
                 ensure!(before != after, "the engine keeps the variable elsewhere");
-                net.engine.kill()?;
                 fs::write(&path, &after)?;
-                // Killed once more, so that it reads what it did not write.
-                net.engine.kill()
+                // Killed, so that it reads what it did not write.
+                net.engine.kill()?;
+                begun = Instant::now();
+                docker(net, &["restart", &name])?;
             }
             Self::Binary => {
                 let with = binary("integrity-agent")?;
                 let with = with.to_str().context("a path")?;
-                tamper(net, &name, "swap", &["--path", "/sequencer", "--with", with])
+                tamper(net, &name, "swap", &["--path", "/sequencer", "--with", with])?;
             }
-            Self::Memory => tamper(net, &name, "patch", &["--how", "ptrace"]),
+            Self::Memory => tamper(net, &name, "patch", &["--how", "ptrace"])?,
             Self::Replacement => {
                 let image = docker(net, &["inspect", "--format", "{{.Image}}", &name])?;
                 docker(net, &["rename", &name, "the-old-one"])?;
                 let fresh = ["run", "--detach", "--network", "none", "--name", &name, &image];
                 docker(net, &fresh)?;
-                docker(net, &["rm", "--force", "the-old-one"]).map(drop)
+                docker(net, &["rm", "--force", "the-old-one"])?;
             }
         }
+        Ok(begun)
     }
 }
 
@@ -199,26 +205,23 @@ async fn play(story: &mut Story, net: &mut IntegrityDevnet) -> Result<()> {
             ));
         }
 
-        let before = now(net).await?;
-        let done = Instant::now();
-        tampering.commit(net, id)?;
-        let committed = done.elapsed();
-        let info = net.drifted(id).await?;
+        let before = net.net.rpc.latest().await?.header.number;
+        let begun = tampering.commit(net, id)?;
+        let (info, seconds) = (net.drifted(id).await?, begun.elapsed().as_secs_f64());
         let all = net.net.contracts().epochs(id).await?;
         let Some(drift) = all.iter().find(|epoch| epoch.verdict == Verdict::Drifted) else {
             bail!("drifted without a record");
         };
-        let block = net.net.rpc.block(drift.block).await?.context("the block")?;
+        let block = net.net.rpc.block(drift.block.into()).await?.context("the block")?;
         let recorded = block.header.timestamp;
         let epoch_of = |time: u64| 1 + time.saturating_sub(info.state.start) / u64::from(EPOCH);
-        false_alarms += usize::from(recorded < before);
-        // From the moment the change was there; the engine's own restart comes before it.
-        let seconds = (done.elapsed() - committed).as_secs_f64();
+        let alarms = all.iter().filter(|epoch| epoch.verdict != Verdict::Intact);
+        false_alarms += alarms.filter(|epoch| epoch.block <= before).count();
+        let changed = epoch_of(recorded.saturating_sub(begun.elapsed().as_secs()));
         let finding = finding(net, id).await?;
         ensure!(
-            u64::from(drift.epoch) <= epoch_of(before) + 1 + committed.as_secs() / u64::from(EPOCH),
-            "changed in epoch {}, recorded for epoch {}",
-            epoch_of(before),
+            u64::from(drift.epoch) <= changed + 1,
+            "changed in epoch {changed}, recorded for epoch {}",
             drift.epoch
         );
         story.tell(&format!(
@@ -230,7 +233,7 @@ async fn play(story: &mut Story, net: &mut IntegrityDevnet) -> Result<()> {
             "kind": tampering.name(),
             "seconds": seconds,
             "block": drift.block,
-            "changed_in_epoch": epoch_of(before),
+            "changed_in_epoch": changed,
             "recorded_for_epoch": drift.epoch,
             "finding": finding,
             "evidence": info.state.evidence,
@@ -320,11 +323,6 @@ async fn finding(net: &IntegrityDevnet, id: DeploymentId) -> Result<String> {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     bail!("no monitor says what was found")
-}
-
-/// Time of the newest block.
-async fn now(net: &IntegrityDevnet) -> Result<u64> {
-    Ok(net.net.rpc.latest().await?.header.timestamp)
 }
 
 /// The engine's own command line, on the host.
