@@ -38,6 +38,13 @@ fn until_restarted(it: &Subject, before: u64) -> Result<()> {
     anyhow::bail!("it does not come back: {}", it.inspect()?["State"])
 }
 
+/// A day on which nothing happens.
+#[allow(clippy::unnecessary_wraps, reason = "one of the days")]
+fn wait(time: Duration) -> Result<()> {
+    sleep(time);
+    Ok(())
+}
+
 fn crash(it: &Subject, signal: &str) -> Result<()> {
     let pid = it.pid()?;
     Command::new("kill").args([signal, &pid.to_string()]).status()?;
@@ -52,7 +59,7 @@ fn get(it: &Subject, path: &str) -> Result<()> {
 }
 
 const DAYS: &[Day] = &[
-    day("time-passes", |_| Ok(sleep(Duration::from_millis(1_500)))),
+    day("time-passes", |_| wait(Duration::from_millis(1_500))),
     day("crash-and-restart-by-policy", |it| crash(it, "-9")),
     Day {
         name: "failure-and-restart-by-policy",
@@ -124,7 +131,7 @@ const DAYS: &[Day] = &[
         name: "health-checks-pass",
         plan: "[container.policy]\nexec = \"health\"\n",
         healthy: true,
-        passes: |_| Ok(sleep(Duration::from_millis(2_600))),
+        passes: |_| wait(Duration::from_millis(2_600)),
     },
     Day {
         name: "health-checks-fail",
@@ -163,7 +170,7 @@ const DAYS: &[Day] = &[
         name: "many-short-children",
         plan: "command = [\"sh\", \"-c\", \"echo 1 >/data/count; while :; do (true; ls / >/dev/null); cat /data/count >/dev/null; done\"]\n",
         healthy: false,
-        passes: |_| Ok(sleep(Duration::from_millis(500))),
+        passes: |_| wait(Duration::from_millis(500)),
     },
     day("page-cache-is-dropped", |_| {
         Ok(fs::write("/proc/sys/vm/drop_caches", "3")?)

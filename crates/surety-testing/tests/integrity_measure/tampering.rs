@@ -170,8 +170,11 @@ const ROWS: &[Row] = rows! {
     };
 };
 
+/// Name, what is found, and what is changed in the engine's request.
+type Recreated = (&'static str, Kind, fn(&mut Value));
+
 /// Changes before the container is made: what an insider gets who recreates it and has the monitors told its id.
-const RECREATED: &[(&str, Kind, fn(&mut Value))] = &[
+const RECREATED: &[Recreated] = &[
     ("environment-added", Kind::Identity, |body| {
         body["Env"] = json!(["PATH=/bin", "MODE=thief"])
     }),
