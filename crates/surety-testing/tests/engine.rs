@@ -1,5 +1,7 @@
 //! The engine of the harness is real, separate, and gone afterwards, however the test ends.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::{fs, process::Command};
 
 use surety_testing::{

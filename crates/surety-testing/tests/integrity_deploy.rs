@@ -1,5 +1,7 @@
 //! Deploying through an agent: over the engine's socket and over SSH, within what a role may do.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::{sync::Arc, time::Duration};
 
 use surety_integrity::{

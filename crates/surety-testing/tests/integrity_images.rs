@@ -1,5 +1,7 @@
 //! Images from a real registry, and from one that lies.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::path::Path;
 
 use p256::{
