@@ -8,7 +8,7 @@ use dcap_qvl::{
     PckCertFlag, QuoteClaims, QuotePolicy, TcbStatus as Status,
     configs::RustCryptoConfig,
     intel::{extract_cert_chain, parse_pck_extension_with},
-    quote::{EnclaveReport, Report, TDReport10},
+    quote::{AuthData, EnclaveReport, Report, TDReport10},
     verify::QuoteVerifier,
 };
 use serde::Deserialize;
@@ -24,6 +24,9 @@ use crate::{
 
 /// Certificates of one chain: leaf, intermediate, root; and one to spare.
 const MAX_CHAIN: usize = 4;
+
+/// The type of the certification data around a quoting enclave's report (Intel TDX DCAP Quoting Library API, A.3.9).
+const QE_REPORT: u16 = 6;
 
 type Registers = BTreeMap<String, Bytes>;
 
@@ -96,6 +99,16 @@ fn parse(quote: &Quote) -> Result<dcap_qvl::quote::Quote, Error> {
             "the quote",
             "a report of another technology",
             format!("the report of a {} quote", quote.kind()),
+        ));
+    }
+    // `dcap-qvl` reads past this type, which no signature covers.
+    if let AuthData::V4(data) = &parsed.auth_data
+        && data.certification_data.cert_type != QE_REPORT
+    {
+        return Err(Error::malformed(
+            "the quote",
+            format!("certification data of type {}", data.certification_data.cert_type),
+            format!("type {QE_REPORT}, the quoting enclave's report"),
         ));
     }
     Ok(parsed)

@@ -122,6 +122,24 @@ fn p4_the_last_bit_of_each_field_counts() {
     }
 }
 
+/// No signature covers what says how the signatures of TDX are to be read.
+#[test]
+fn p4_the_type_around_a_quoting_enclaves_report_counts() {
+    for sample in SAMPLES.iter() {
+        let at = match Quote::detect(&sample.quote).expect("a quote").kind() {
+            Kind::TdxV4 => 632 + 4 + 64 + 64,
+            Kind::TdxV5 => 54 + usize::from(sample.quote[50]) + 256 * usize::from(sample.quote[51]) + 4 + 64 + 64,
+            _ => continue,
+        };
+        assert_eq!(sample.quote[at..at + 2], [6, 0], "{}", sample.name);
+        for bit in 0..16 {
+            let mut altered = sample.quote.clone();
+            altered[at + bit / 8] ^= 1 << (bit % 8);
+            assert!(!sample.verifies(&altered), "{}, bit {bit}", sample.name);
+        }
+    }
+}
+
 /// Every bit of what a policy reads from a SEV-SNP report, which is cheap to check.
 #[test]
 fn p4_every_byte_of_a_snp_report_counts() {

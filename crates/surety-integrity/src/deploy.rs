@@ -1,7 +1,7 @@
 //! The plan's container, made of exactly the bytes that were checked.
 //!
-//! [`Specification::new`] says what the engine is to be told, from plan and image; [`Deployer::deploy`] has the agent of
-//! a host load the image and create the container. The same deployment twice is one container.
+//! [`Specification::new`] says what the engine is to be told, from plan and image; [`Channel::deploy`](crate::channel::Channel::deploy) has
+//! the agent of a host load the image and create the container. The same deployment twice is one container.
 
 use std::collections::BTreeMap;
 

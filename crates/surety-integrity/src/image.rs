@@ -2,7 +2,7 @@
 //!
 //! [`Puller::pull`] resolves the plan's digest (an index, or one platform's manifest) to an [`Image`], whose identity is
 //! the digest of the platform's manifest. [`Image::tree`] is the file system that its layers make, and
-//! [`Image::archive`] is what an engine is given: the bytes that were checked.
+//! [`archive`] is what an engine is given: the bytes that were checked.
 
 pub mod archive;
 mod cache;

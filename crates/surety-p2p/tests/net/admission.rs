@@ -338,6 +338,10 @@ async fn who_misbehaves_is_banned_and_comes_back_later() {
         "{:?}",
         start.elapsed()
     );
+    until("it knows that it is back", || {
+        nodes[1].handle.operators().contains(&operator(0))
+    })
+    .await;
     nodes[1]
         .handle
         .send(operator(0), SERVICE, b"back".to_vec())
