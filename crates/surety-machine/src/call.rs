@@ -79,12 +79,15 @@ impl Call {
                 }
             }
             3 if a2 == 0 => Call::Next,
-            3 => Call::Read(Read {
-                hash: hash_in(registers),
-                address: a0,
-                offset: a1,
-                left: a2,
-            }),
+            3 => Call::Read(
+                Read {
+                    hash: hash_in(registers),
+                    address: 0,
+                    offset: 0,
+                    left: 0,
+                }
+                .at(registers),
+            ),
             4 => Call::Input,
             5 if a1 <= MAX_HINT_BYTES && fits(a0, a1, memory_size) => Call::Hint {
                 address: a0,
@@ -97,6 +100,16 @@ impl Call {
 }
 
 impl Read {
+    /// The read of the same preimage that the registers ask for now.
+    pub(crate) fn at(self, registers: &[u32; 32]) -> Self {
+        Read {
+            hash: self.hash,
+            address: registers[A0],
+            offset: registers[A1],
+            left: registers[A2],
+        }
+    }
+
     /// What the step does when the preimage has this length.
     pub(crate) fn plan(&self, preimage_length: u32, memory_size: u64) -> ReadStep {
         let Some(rest) = preimage_length.checked_sub(self.offset).filter(|rest| *rest > 0) else {

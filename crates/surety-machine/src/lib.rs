@@ -45,13 +45,13 @@ pub use elf::ElfError;
 pub use encoding::{Decoded, Format, REGISTERS, decode};
 pub use hash::{Hash, ZERO, keccak256};
 pub use isa::{Effect, Instruction, Op, TABLE, Width};
-pub use machine::{Checkpoint, DEFAULT_OUTPUT_LIMIT, Machine, RunError};
-pub use memory::Memory;
+pub use machine::{Checkpoint, DEFAULT_OUTPUT_LIMIT, Machine, RunError, Running};
+pub use memory::{DataMemory, Memory};
 pub use preimages::{MAX_PREIMAGE_BYTES, MemoryPreimages, Preimages, WithInput};
 pub use program::{MAX_CODE_BYTES, Program, ProgramError, Segment};
 pub use state::{
     MAX_HEIGHT, MIN_MEMORY_HEIGHT, Outcome, STATE_BYTES, State, Status, TrapCause, canonical_output_root, output_root,
 };
-pub use tree::{LEAF_BYTES, Proof, Tree};
+pub use tree::{LEAF_BYTES, PAGE_BYTES, PairHasher, Proof, Tree};
 pub use witness::{PreimageOracle, VerifiedStep, Witness, WitnessError, verify_step};
 pub use zero_roots::ZERO_ROOTS;

@@ -1,10 +1,10 @@
 //! The interpreter: the reference engine.
 
-use crate::call::{Call, ReadStep, advance_write, set_input};
+use crate::call::{Call, Read, ReadStep, advance_write, set_input};
 use crate::encoding::Decoded;
 use crate::hash::{Hash, ZERO, keccak, keccak256};
 use crate::isa::{Effect, TABLE, Visit};
-use crate::memory::Memory;
+use crate::memory::{DataMemory, Memory};
 use crate::preimages::{PreimageError, Preimages, Recent};
 use crate::program::Program;
 use crate::state::{Outcome, STATE_BYTES, State, Status, TrapCause};
@@ -76,10 +76,12 @@ struct Output {
 /// A machine that runs a program.
 ///
 /// Cloning copies the memory pages written since the last hashing; to keep many versions, see [`Machine::checkpoint`].
+///
+/// Where its memory is kept is up to the engine; see [`DataMemory`].
 #[derive(Clone, Debug)]
-pub struct Machine {
+pub struct Machine<M = Memory> {
     program: Program,
-    pub(crate) memory: Memory,
+    pub(crate) memory: M,
     pub(crate) registers: [u32; 32],
     pub(crate) pc: u32,
     status: Status,
@@ -113,13 +115,35 @@ enum Stop {
     Trap(TrapCause),
 }
 
+/// What an engine other than the interpreter works on. It may leave here only what the interpreter would have: the
+/// registers, `pc`, memory and number of steps after some whole number of instructions, none of them a call or trap.
+#[derive(Debug)]
+pub struct Running<'a, M> {
+    /// `x0` to `x31`; `x0` is zero.
+    pub registers: &'a mut [u32; 32],
+    /// Address of the next instruction.
+    pub pc: &'a mut u32,
+    /// Steps taken.
+    pub steps: &'a mut u64,
+    /// Data memory.
+    pub memory: &'a mut M,
+}
+
 impl Machine {
     /// The initial state: `program` with the request's input, given by its hash. The input itself is the preimage.
     #[must_use]
     pub fn new(program: &Program, input_hash: Hash) -> Self {
+        Machine::with_memory(program, input_hash, Memory::new(program.memory().clone()))
+    }
+}
+
+impl<M: DataMemory> Machine<M> {
+    /// The initial state, with its memory kept in `memory`, which holds [`Program::memory`].
+    #[must_use]
+    pub fn with_memory(program: &Program, input_hash: Hash, memory: M) -> Self {
         Machine {
             program: program.clone(),
-            memory: Memory::new(program.memory().clone()),
+            memory,
             registers: [0; 32],
             pc: program.entry(),
             status: Status::Running,
@@ -186,8 +210,18 @@ impl Machine {
     }
 
     /// Data memory.
-    pub fn memory(&mut self) -> &mut Memory {
+    pub fn memory(&mut self) -> &mut M {
         &mut self.memory
+    }
+
+    /// The parts that another engine runs on; `None` when the machine has ended.
+    pub fn running(&mut self) -> Option<Running<'_, M>> {
+        (self.status == Status::Running).then_some(Running {
+            registers: &mut self.registers,
+            pc: &mut self.pc,
+            steps: &mut self.steps,
+            memory: &mut self.memory,
+        })
     }
 
     /// What the program has written since this machine was made, or restored from a checkpoint.
@@ -225,7 +259,7 @@ impl Machine {
     pub fn state(&mut self) -> State {
         State {
             code_root: self.program.code().root(),
-            memory_root: self.memory.root(),
+            memory_root: self.memory.tree().root(),
             input_hash: self.input_hash,
             output_root: self.output_root,
             pc: self.pc,
@@ -270,7 +304,7 @@ impl Machine {
         while self.status == Status::Running && self.steps < until {
             match self.run_instructions(until - self.steps) {
                 Stop::Limit => {}
-                Stop::Call => self.call(preimages)?,
+                Stop::Call => self.call(until, preimages)?,
                 Stop::Trap(cause) => self.end(Status::Trapped, cause as u32),
             }
         }
@@ -347,8 +381,8 @@ impl Machine {
         stop
     }
 
-    /// Takes one step of the system call at `pc`.
-    fn call(&mut self, preimages: &mut dyn Preimages) -> Result<(), RunError> {
+    /// Takes steps of the system call at `pc`: one, or those of a `READ` or `WRITE` until `steps()` is `until`.
+    fn call(&mut self, until: u64, preimages: &mut dyn Preimages) -> Result<(), RunError> {
         match Call::plan(&self.registers, self.memory.size()) {
             Call::Halt(code) => self.end(Status::Halted, code),
             Call::Trap(cause) => self.end(Status::Trapped, cause as u32),
@@ -371,20 +405,7 @@ impl Machine {
             }
             Call::Read(read) => {
                 let preimage = self.recent.get(&read.hash, preimages)?;
-                match read.plan(preimage.len() as u32, self.memory.size()) {
-                    ReadStep::End => self.next(),
-                    ReadStep::Trap => self.end(Status::Trapped, TrapCause::StoreRange as u32),
-                    ReadStep::Copy { length, last } => {
-                        let from = read.offset as usize;
-                        let piece = preimage.get(from..from + length as usize).unwrap_or_default();
-                        if self.memory.write(read.address, piece).is_none() {
-                            self.end(Status::Trapped, TrapCause::StoreRange as u32);
-                            return Ok(());
-                        }
-                        read.advance(&mut self.registers, length);
-                        self.advance(last);
-                    }
-                }
+                self.read(until, read, &preimage);
             }
             Call::Input => {
                 let length = self.recent.get(&self.input_hash, preimages)?.len();
@@ -403,6 +424,29 @@ impl Machine {
         Ok(())
     }
 
+    /// Takes the steps of one `READ`, from a preimage that is there.
+    fn read(&mut self, until: u64, mut read: Read, preimage: &[u8]) {
+        while self.steps < until {
+            match read.plan(preimage.len() as u32, self.memory.size()) {
+                ReadStep::End => return self.next(),
+                ReadStep::Trap => return self.end(Status::Trapped, TrapCause::StoreRange as u32),
+                ReadStep::Copy { length, last } => {
+                    let from = read.offset as usize;
+                    let piece = preimage.get(from..from + length as usize).unwrap_or_default();
+                    if self.memory.write(read.address, piece).is_none() {
+                        return self.end(Status::Trapped, TrapCause::StoreRange as u32);
+                    }
+                    read.advance(&mut self.registers, length);
+                    self.advance(last);
+                    if last {
+                        return;
+                    }
+                    read = read.at(&self.registers);
+                }
+            }
+        }
+    }
+
     /// Counts a step of a repeated call; `pc` moves on after the last.
     fn advance(&mut self, last: bool) {
         if last {
@@ -416,9 +460,27 @@ impl Checkpoint {
     /// A machine at this point. It keeps no output unless a limit is set.
     #[must_use]
     pub fn restore(&self) -> Machine {
+        self.restore_with(Memory::new(self.memory.clone()))
+    }
+
+    /// What data memory holds at this point.
+    #[must_use]
+    pub fn memory(&self) -> &Tree {
+        &self.memory
+    }
+
+    /// The program.
+    #[must_use]
+    pub fn program(&self) -> &Program {
+        &self.program
+    }
+
+    /// As [`Checkpoint::restore`], with memory kept in `memory`, which holds [`Checkpoint::memory`].
+    #[must_use]
+    pub fn restore_with<M>(&self, memory: M) -> Machine<M> {
         Machine {
             program: self.program.clone(),
-            memory: Memory::new(self.memory.clone()),
+            memory,
             registers: self.registers,
             pc: self.pc,
             status: self.status,
@@ -460,14 +522,14 @@ enum Flow {
 }
 
 /// One instruction about to be executed.
-struct Step<'a> {
+struct Step<'a, M> {
     instruction: &'a Decoded,
     registers: &'a mut Registers,
-    memory: &'a mut Memory,
+    memory: &'a mut M,
     pc: u32,
 }
 
-impl Step<'_> {
+impl<M> Step<'_, M> {
     #[inline(always)]
     fn jump(target: u32) -> Result<u32, Flow> {
         if target.is_multiple_of(4) {
@@ -478,7 +540,7 @@ impl Step<'_> {
     }
 }
 
-impl Visit for Step<'_> {
+impl<M: DataMemory> Visit for Step<'_, M> {
     type Output = Flow;
 
     /// The table's effect is a constant here, so each operation compiles to its own few machine instructions.

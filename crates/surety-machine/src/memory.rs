@@ -2,10 +2,40 @@
 
 use crate::hash::Hash;
 use crate::isa::Width;
-use crate::tree::{LEAF_BYTES, PAGE_BYTES, Page, PageBytes, Proof, Tree};
+use crate::tree::{LEAF_BYTES, OneByOne, PAGE_BYTES, Page, PageBytes, Proof, Tree};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+
+/// Where a machine keeps its data memory: the interpreter in [`Memory`], another engine where it is fastest for it.
+///
+/// Memory has 2^height leaves of 32 bytes, and holds what was last written.
+pub trait DataMemory {
+    /// How many bytes there are: at most 2^32.
+    fn size(&self) -> u64;
+
+    /// Memory has 2^height leaves.
+    fn height(&self) -> u8;
+
+    /// The number at an address that is a multiple of its width, zero-extended; `None` outside memory.
+    fn load(&mut self, address: u32, width: Width) -> Option<u32>;
+
+    /// Writes the low bytes of `value` at an address that is a multiple of the width; `None` outside memory.
+    fn store(&mut self, address: u32, width: Width, value: u32) -> Option<()>;
+
+    /// `length` bytes at `address`, which lie within one leaf; `None` if they do not, or outside memory.
+    fn bytes(&mut self, address: u32, length: usize) -> Option<&[u8]>;
+
+    /// Writes bytes that lie within one leaf; `None` if they do not, or outside memory.
+    fn write(&mut self, address: u32, bytes: &[u8]) -> Option<()>;
+
+    /// Copies `length` bytes from anywhere in memory; `None` if they are not all within it.
+    #[must_use]
+    fn copy(&mut self, address: u32, length: u32) -> Option<Vec<u8>>;
+
+    /// The tree of what memory holds now. Hashes what was written since the last call.
+    fn tree(&mut self) -> &Tree;
+}
 
 /// Sparse data memory. Pages are allocated when first written, and hashed only when written since the last hashing.
 pub struct Memory {
@@ -123,51 +153,14 @@ impl Memory {
         }
     }
 
-    /// The number at an address that is a multiple of its width; `None` outside memory.
-    #[inline(always)]
-    pub(crate) fn load(&mut self, address: u32, width: Width) -> Option<u32> {
-        match self.slots.get((address >> PAGE_SHIFT) as usize) {
-            Some(Slot::Read(page)) => Some(read(&page.bytes, address, width)),
-            Some(Slot::Written(bytes)) => Some(read(bytes, address, width)),
-            _ => self.load_first(address, width),
-        }
-    }
-
     #[cold]
     fn load_first(&mut self, address: u32, width: Width) -> Option<u32> {
         self.page(address).map(|page| read(page, address, width))
     }
 
-    /// Writes a number at an address that is a multiple of its width; `None` outside memory.
-    #[inline(always)]
-    pub(crate) fn store(&mut self, address: u32, width: Width, value: u32) -> Option<()> {
-        match self.slots.get_mut((address >> PAGE_SHIFT) as usize) {
-            Some(Slot::Written(bytes)) => {
-                write(bytes, address, width, value);
-                Some(())
-            }
-            _ => self.store_first(address, width, value),
-        }
-    }
-
     #[cold]
     fn store_first(&mut self, address: u32, width: Width, value: u32) -> Option<()> {
         self.page_mut(address).map(|page| write(page, address, width, value))
-    }
-
-    /// `length` bytes at `address`, which lie within one page; `None` if they do not, or outside memory.
-    pub(crate) fn bytes(&mut self, address: u32, length: usize) -> Option<&[u8]> {
-        let at = offset(address);
-        self.page(address)?.get(at..at.checked_add(length)?)
-    }
-
-    /// Writes bytes that lie within one page; `None` if they do not, or outside memory.
-    pub(crate) fn write(&mut self, address: u32, bytes: &[u8]) -> Option<()> {
-        let at = offset(address);
-        self.page_mut(address)?
-            .get_mut(at..at.checked_add(bytes.len())?)?
-            .copy_from_slice(bytes);
-        Some(())
     }
 
     /// Puts bytes anywhere in memory, as no program can: for loaders, tests and debuggers. `None`, and nothing is
@@ -217,7 +210,7 @@ impl Memory {
                     Some(Slot::Written(bytes)) => Some((number, &**bytes)),
                     _ => None,
                 });
-            for (number, page) in self.tree.update(changed) {
+            for (number, page) in self.tree.update(changed, &OneByOne) {
                 if let Some(slot) = self.slots.get_mut(number as usize) {
                     *slot = Slot::Read(page);
                 }
@@ -235,6 +228,57 @@ impl Memory {
     /// The proof of the leaf that holds `address`.
     pub fn prove(&mut self, address: u32) -> Proof {
         self.tree().prove(address / LEAF_BYTES as u32)
+    }
+}
+
+impl DataMemory for Memory {
+    fn size(&self) -> u64 {
+        Memory::size(self)
+    }
+
+    fn height(&self) -> u8 {
+        Memory::height(self)
+    }
+
+    #[inline(always)]
+    fn load(&mut self, address: u32, width: Width) -> Option<u32> {
+        match self.slots.get((address >> PAGE_SHIFT) as usize) {
+            Some(Slot::Read(page)) => Some(read(&page.bytes, address, width)),
+            Some(Slot::Written(bytes)) => Some(read(bytes, address, width)),
+            _ => self.load_first(address, width),
+        }
+    }
+
+    #[inline(always)]
+    fn store(&mut self, address: u32, width: Width, value: u32) -> Option<()> {
+        match self.slots.get_mut((address >> PAGE_SHIFT) as usize) {
+            Some(Slot::Written(bytes)) => {
+                write(bytes, address, width, value);
+                Some(())
+            }
+            _ => self.store_first(address, width, value),
+        }
+    }
+
+    fn bytes(&mut self, address: u32, length: usize) -> Option<&[u8]> {
+        let at = offset(address);
+        self.page(address)?.get(at..at.checked_add(length)?)
+    }
+
+    fn write(&mut self, address: u32, bytes: &[u8]) -> Option<()> {
+        let at = offset(address);
+        self.page_mut(address)?
+            .get_mut(at..at.checked_add(bytes.len())?)?
+            .copy_from_slice(bytes);
+        Some(())
+    }
+
+    fn copy(&mut self, address: u32, length: u32) -> Option<Vec<u8>> {
+        Memory::copy(self, address, length)
+    }
+
+    fn tree(&mut self) -> &Tree {
+        Memory::tree(self)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::encoding::{Decoded, decode};
 use crate::hash::{Hash, keccak};
-use crate::memory::Memory;
+use crate::memory::{DataMemory, Memory};
 use crate::state::{MAX_HEIGHT, MIN_MEMORY_HEIGHT};
 use crate::tree::Tree;
 use alloc::string::String;

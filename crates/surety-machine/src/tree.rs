@@ -3,15 +3,15 @@
 //! Leaves of 32 bytes are held 128 to a page. A tree's branches are shared between versions, so keeping an old
 //! version costs only what has changed since. Parts that are all zero take no space and no hashing.
 
-use crate::hash::{Hash, ZERO, parent};
+use crate::hash::{Hash, ZERO, keccak, parent};
 use crate::zero_roots::ZERO_ROOTS;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 /// Bytes in a leaf.
 pub const LEAF_BYTES: usize = 32;
-/// Bytes in a page.
-pub(crate) const PAGE_BYTES: usize = 4096;
+/// Bytes in a page, the unit in which memory is kept.
+pub const PAGE_BYTES: usize = 4096;
 /// Height of a page's own tree: 128 leaves.
 pub(crate) const PAGE_HEIGHT: u8 = 7;
 /// A page keeps the nodes from this level up, each over `CHUNK_BYTES`.
@@ -20,6 +20,27 @@ const CHUNK_BYTES: usize = LEAF_BYTES << CHUNK_HEIGHT;
 const CHUNKS: usize = PAGE_BYTES / CHUNK_BYTES;
 
 pub(crate) type PageBytes = [u8; PAGE_BYTES];
+
+/// Hashes pairs of nodes of a tree, many at a time.
+pub trait PairHasher {
+    /// keccak-256 of each of `pairs`, into `hashes`, which is as long.
+    fn hash_pairs(&self, pairs: &[[u8; 64]], hashes: &mut [Hash]);
+}
+
+/// The plain way.
+pub(crate) struct OneByOne;
+
+impl PairHasher for OneByOne {
+    fn hash_pairs(&self, pairs: &[[u8; 64]], hashes: &mut [Hash]) {
+        for (pair, hash) in pairs.iter().zip(hashes) {
+            *hash = keccak(&[pair]);
+        }
+    }
+}
+
+fn pairs(bytes: &[u8]) -> &[[u8; 64]] {
+    bytes.as_chunks().0
+}
 
 /// A page whose hash is known.
 pub(crate) struct Page {
@@ -42,22 +63,56 @@ impl Page {
     }
 
     /// The page with these bytes; only what differs from `old` is hashed.
-    fn new(bytes: &PageBytes, old: &Page) -> Self {
+    fn new(bytes: &PageBytes, old: &Page, hasher: &dyn PairHasher) -> Self {
         let mut nodes = old.nodes;
         let mut changed = [false; 2 * CHUNKS];
         let (chunks, _) = bytes.as_chunks::<CHUNK_BYTES>();
         let (old_chunks, _) = old.bytes.as_chunks::<CHUNK_BYTES>();
+        // The changed chunks one after the other, so that one level of all of them is hashed at once.
+        let mut gathered = [0; PAGE_BYTES];
+        let mut slots = [0; CHUNKS];
+        let mut count = 0;
         for (i, (chunk, old_chunk)) in chunks.iter().zip(old_chunks).enumerate() {
-            if chunk != old_chunk {
-                nodes[CHUNKS + i] = subtree(chunk, 0, CHUNK_HEIGHT);
-                changed[CHUNKS + i] = true;
+            if chunk == old_chunk {
+                continue;
+            }
+            changed[CHUNKS + i] = true;
+            if *chunk == [0; CHUNK_BYTES] {
+                nodes[CHUNKS + i] = ZERO_ROOTS[usize::from(CHUNK_HEIGHT)];
+            } else {
+                gathered[count * CHUNK_BYTES..][..CHUNK_BYTES].copy_from_slice(chunk);
+                slots[count] = CHUNKS + i;
+                count += 1;
             }
         }
-        for i in (1..CHUNKS).rev() {
-            if changed[2 * i] || changed[2 * i + 1] {
-                nodes[i] = parent(&nodes[2 * i], &nodes[2 * i + 1]);
-                changed[i] = true;
+        let mut hashes = [ZERO; PAGE_BYTES / 64];
+        let mut length = count * CHUNK_BYTES;
+        for _ in 0..CHUNK_HEIGHT {
+            hasher.hash_pairs(pairs(&gathered[..length]), &mut hashes[..length / 64]);
+            length /= 2;
+            gathered[..length].copy_from_slice(hashes[..length / LEAF_BYTES].as_flattened());
+        }
+        for (slot, hash) in slots.iter().zip(&hashes[..count]) {
+            nodes[*slot] = *hash;
+        }
+        let mut first = CHUNKS / 2;
+        while first > 0 {
+            let mut parents = [0; CHUNKS / 2];
+            let mut count = 0;
+            for i in first..2 * first {
+                if changed[2 * i] || changed[2 * i + 1] {
+                    changed[i] = true;
+                    gathered[count * 64..][..32].copy_from_slice(&nodes[2 * i]);
+                    gathered[count * 64 + 32..][..32].copy_from_slice(&nodes[2 * i + 1]);
+                    parents[count] = i;
+                    count += 1;
+                }
             }
+            hasher.hash_pairs(pairs(&gathered[..count * 64]), &mut hashes[..count]);
+            for (i, hash) in parents.iter().zip(&hashes[..count]) {
+                nodes[*i] = *hash;
+            }
+            first /= 2;
         }
         Page { bytes: *bytes, nodes }
     }
@@ -227,10 +282,31 @@ impl Tree {
         }
     }
 
+    /// The 4,096 bytes from address 4,096 × `number` on; `None` where they are all zero because none was ever written.
+    #[must_use]
+    pub fn page_bytes(&self, number: u32) -> Option<&[u8; PAGE_BYTES]> {
+        let page = self.page(number);
+        (!Arc::ptr_eq(page, &self.zero)).then_some(&page.bytes)
+    }
+
+    /// Puts changed pages in place: their numbers, ascending, and their bytes. Those outside the tree are left out.
+    pub fn update_pages<'a>(
+        &mut self,
+        changed: impl Iterator<Item = (u32, &'a [u8; PAGE_BYTES])>,
+        hasher: &dyn PairHasher,
+    ) {
+        let count = self.page_count();
+        self.update(changed.filter(|(number, _)| (*number as usize) < count), hasher);
+    }
+
     /// Puts changed pages, sorted by number and each below the page count, in place. Gives back those pages.
-    pub(crate) fn update<'a>(&mut self, changed: impl Iterator<Item = (u32, &'a PageBytes)>) -> Vec<(u32, Arc<Page>)> {
+    pub(crate) fn update<'a>(
+        &mut self,
+        changed: impl Iterator<Item = (u32, &'a PageBytes)>,
+        hasher: &dyn PairHasher,
+    ) -> Vec<(u32, Arc<Page>)> {
         let pages: Vec<_> = changed
-            .map(|(number, bytes)| (number, Arc::new(Page::new(bytes, self.page(number)))))
+            .map(|(number, bytes)| (number, Arc::new(Page::new(bytes, self.page(number), hasher))))
             .collect();
         self.root = self.root.with(self.height.max(PAGE_HEIGHT), 0, &pages);
         pages

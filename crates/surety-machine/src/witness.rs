@@ -6,6 +6,7 @@ use crate::encoding::decode;
 use crate::hash::{Hash, keccak, keccak256};
 use crate::isa::{Effect, Width};
 use crate::machine::{Machine, RunError};
+use crate::memory::DataMemory;
 use crate::preimages::Preimages;
 use crate::state::{MAX_HEIGHT, STATE_BYTES, State, Status, TrapCause};
 use crate::tree::{LEAF_BYTES, Proof};
@@ -87,7 +88,7 @@ pub enum WitnessError {
     },
 }
 
-impl Machine {
+impl<M: DataMemory> Machine<M> {
     /// The witness of the next step. `preimages` is asked when that is a `READ`, whose course depends on the length.
     pub fn witness(&mut self, preimages: &mut dyn Preimages) -> Result<Witness, RunError> {
         let mut bytes = self.state_bytes().to_vec();
@@ -101,7 +102,10 @@ impl Machine {
                 .prove(self.pc() / LEAF_BYTES as u32)
                 .encode_to(&mut bytes);
             if let Some(address) = self.touched(preimages, &mut preimage)? {
-                self.memory.prove(address).encode_to(&mut bytes);
+                self.memory
+                    .tree()
+                    .prove(address / LEAF_BYTES as u32)
+                    .encode_to(&mut bytes);
             }
         }
         Ok(Witness { bytes, preimage })
