@@ -1,0 +1,32 @@
+//! Keccak-f\[1600\]: `asm/keccak_f.S`.
+
+use super::{A0, A1, A2, A3, A4, A5, A6, Space, T0, T1, T2, T3, T4, T5, T6, apart, clear, frame, words_inside};
+
+/// Whatever the state is.
+const STEPS: u64 = 13_418;
+const FRAME: u32 = 448;
+const STATE: u32 = 200;
+
+/// `a0`: the state.
+pub(super) fn f1600<S: Space + ?Sized>(registers: &mut [u32; 32], space: &mut S, steps_left: u64) -> Option<u64> {
+    let state = registers[A0];
+    let stack = frame(registers, space, FRAME)?;
+    if steps_left < STEPS
+        || !words_inside(space, state, STATE.into())
+        || !apart((state, STATE.into()), (stack, FRAME.into()))
+    {
+        return None;
+    }
+    let (lanes, _) = space.write(state, STATE)?.as_chunks_mut::<8>();
+    let mut words = [0; 25];
+    for (word, lane) in words.iter_mut().zip(&*lanes) {
+        *word = u64::from_le_bytes(*lane);
+    }
+    keccak::Keccak::new().with_f1600(|f1600| f1600(&mut words));
+    for (word, lane) in words.iter().zip(lanes) {
+        *lane = word.to_le_bytes();
+    }
+    space.write(stack, FRAME)?.fill(0);
+    clear(registers, [T0, T1, T2, T3, T4, T5, T6, A1, A2, A3, A4, A5, A6]);
+    Some(STEPS)
+}

@@ -1,0 +1,3 @@
+//! The fast engine: runs the programs of [`surety_machine`] at native speed, with every step counted.
+
+pub mod intrinsics;

@@ -1,0 +1,191 @@
+//! Where blocks start, and which guest registers are worth a host register: what is known before code is made.
+
+use surety_machine::{Decoded, Effect, Op, PAGE_BYTES, Program, Tree};
+
+use super::assembler::{R8, R9, R10, R11, R12, R13, RBP, RBX, RCX, RDI, RSI, Reg};
+
+/// The most instructions in a block: what is charged for one fits 8 bits, and the interpreter never finishes more.
+pub(super) const MAX_BLOCK: usize = 120;
+
+/// The host registers that guest registers can have, shortest encodings first.
+const HOST: [Reg; 11] = [RCX, RBX, RSI, RDI, RBP, R8, R9, R10, R11, R12, R13];
+
+/// A set of instructions.
+#[derive(Clone, Debug)]
+pub(super) struct Marks(Vec<u64>);
+
+impl Marks {
+    pub(super) fn new(count: usize) -> Self {
+        Marks(vec![0; count.div_ceil(64)])
+    }
+
+    pub(super) fn set(&mut self, index: usize) {
+        if let Some(word) = self.0.get_mut(index / 64) {
+            *word |= 1 << (index % 64);
+        }
+    }
+
+    pub(super) fn get(&self, index: usize) -> bool {
+        self.0.get(index / 64).is_some_and(|word| word >> (index % 64) & 1 == 1)
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.0.iter().map(|word| word.count_ones() as usize).sum()
+    }
+
+    /// The marked ones, ascending.
+    pub(super) fn iter(&self) -> impl Iterator<Item = usize> {
+        self.0.iter().enumerate().flat_map(|(i, word)| {
+            let mut word = *word;
+            std::iter::from_fn(move || {
+                let bit = word.trailing_zeros();
+                word &= word.wrapping_sub(1);
+                (bit < 64).then_some(i * 64 + bit as usize)
+            })
+        })
+    }
+}
+
+/// The plan of a program's blocks.
+#[derive(Debug)]
+pub(super) struct Plan {
+    /// Instructions that start a block.
+    pub(super) starts: Marks,
+    /// Of those, the targets of backward branches.
+    pub(super) loops: Marks,
+    /// The host register of each guest register, if it has one.
+    pub(super) host: [Option<Reg>; 32],
+}
+
+/// The instruction that a control transfer at `index` by `imm` leads to.
+pub(super) fn target(instructions: &[Option<Decoded>], index: usize, imm: u32) -> Option<usize> {
+    let pc = (index as u32).wrapping_mul(4).wrapping_add(imm);
+    let target = (pc >> 2) as usize;
+    (pc.is_multiple_of(4) && instructions.get(target).is_some_and(Option::is_some)).then_some(target)
+}
+
+/// The constant that two instructions make: `lui` or `auipc`, and what adds to the same register.
+pub(super) fn far_target(index: usize, upper: &Decoded, next: &Decoded) -> u32 {
+    let base = match upper.op {
+        Op::Auipc => (index as u32).wrapping_mul(4),
+        _ => 0,
+    };
+    base.wrapping_add(upper.imm).wrapping_add(next.imm)
+}
+
+fn ends_block(op: Op) -> bool {
+    matches!(op.instruction().effect, Effect::Branch(_) | Effect::Jump(_) | Effect::Call)
+}
+
+impl Plan {
+    pub(super) fn new(program: &Program, extra: &[u32]) -> Self {
+        let instructions = program.instructions();
+        let mut starts = Marks::new(instructions.len());
+        let mut loops = Marks::new(instructions.len());
+        // How much deeper in loops each instruction lies than the one before.
+        let mut depth = vec![0_i16; instructions.len() + 1];
+        let mut mark = |index: usize| {
+            if instructions.get(index).is_some_and(Option::is_some) {
+                starts.set(index);
+            }
+        };
+        mark((program.entry() >> 2) as usize);
+        extra.iter().for_each(|pc| mark((pc >> 2) as usize));
+        let mut last: Option<Decoded> = None;
+        for (index, slot) in instructions.iter().enumerate() {
+            let Some(instruction) = slot else {
+                last = None;
+                continue;
+            };
+            if last.is_none() {
+                // What follows something that is no instruction is reached by a jump only, or is no code.
+                mark(index);
+            }
+            if ends_block(instruction.op) {
+                mark(index + 1);
+            }
+            match instruction.op.instruction().effect {
+                Effect::Branch(_) => {
+                    if let Some(to) = target(instructions, index, instruction.imm) {
+                        mark(to);
+                        if to <= index {
+                            loops.set(to);
+                            if index - to < 4096 {
+                                depth[to] = depth[to].saturating_add(1);
+                                depth[index + 1] = depth[index + 1].saturating_sub(1);
+                            }
+                        }
+                    }
+                }
+                Effect::Jump(_) if instruction.op == Op::Jal => {
+                    if let Some(to) = target(instructions, index, instruction.imm) {
+                        mark(to);
+                        if to <= index && instruction.rd == 0 {
+                            loops.set(to);
+                            if index - to < 4096 {
+                                depth[to] = depth[to].saturating_add(1);
+                                depth[index + 1] = depth[index + 1].saturating_sub(1);
+                            }
+                        }
+                    }
+                }
+                _ => {}
+            }
+            if let Some(upper) = last
+                && matches!(upper.op, Op::Lui | Op::Auipc)
+                && upper.rd == instruction.rs1
+                && matches!(instruction.op, Op::Addi | Op::Jalr)
+            {
+                let address = far_target(index - 1, &upper, instruction);
+                if address.is_multiple_of(4) {
+                    mark((address >> 2) as usize);
+                }
+            }
+            last = Some(*instruction);
+        }
+        pointers(program.memory(), instructions.len(), &mut mark);
+        Plan {
+            host: assign(instructions, &depth),
+            starts,
+            loops,
+        }
+    }
+}
+
+/// Words of the initial memory that may be addresses of code: tables of `switch`, of methods, of functions.
+fn pointers(memory: &Tree, count: usize, mark: &mut impl FnMut(usize)) {
+    for page in 0..(memory.size() / PAGE_BYTES as u64).max(1) as u32 {
+        let Some(bytes) = memory.page_bytes(page) else { continue };
+        let (words, _) = bytes.as_chunks::<4>();
+        for word in words {
+            let word = u32::from_le_bytes(*word);
+            if word.is_multiple_of(4) && word != 0 && ((word >> 2) as usize) < count {
+                mark((word >> 2) as usize);
+            }
+        }
+    }
+}
+
+/// Gives host registers to the guest registers that are used most, an instruction in a loop counting eight times one
+/// outside.
+fn assign(instructions: &[Option<Decoded>], depth: &[i16]) -> [Option<Reg>; 32] {
+    let mut weights = [0_u64; 32];
+    let mut level = 0_i64;
+    for (slot, change) in instructions.iter().zip(depth) {
+        level += i64::from(*change);
+        let Some(instruction) = slot else { continue };
+        let weight = 1_u64 << (3 * level.clamp(0, 6));
+        for register in [instruction.rd, instruction.rs1, instruction.rs2] {
+            if let Some(sum) = weights.get_mut(usize::from(register)) {
+                *sum = sum.saturating_add(weight);
+            }
+        }
+    }
+    let mut order: Vec<usize> = (1..32).collect();
+    order.sort_by_key(|register| std::cmp::Reverse((weights[*register], 32 - *register)));
+    let mut host = [None; 32];
+    for (guest, reg) in order.into_iter().zip(HOST) {
+        host[guest] = Some(reg);
+    }
+    host
+}

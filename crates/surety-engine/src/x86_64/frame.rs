@@ -1,0 +1,68 @@
+//! Where translated code keeps what it has no register for: on the host's stack, from the stack pointer up.
+
+/// `x0` to `x31`, 4 bytes each; the offset of a register is four times its number.
+pub(super) const REGISTER_BYTES: i32 = 128;
+/// The guest address to go on at, 4 bytes.
+pub(super) const PC: i32 = 128;
+/// Why it stopped, 4 bytes.
+pub(super) const REASON: i32 = 132;
+/// Address of the [`Context`].
+pub(super) const CONTEXT: i32 = 136;
+/// 8 bytes to divide by.
+pub(super) const DIVISOR: i32 = 144;
+/// The host address of the instruction that faulted; on entry, where to go.
+pub(super) const FAULT: i32 = 152;
+/// What RAX held then.
+pub(super) const FAULT_RAX: i32 = 160;
+/// Bytes in all: with the return address and six saved registers, a multiple of 16.
+pub(super) const BYTES: u32 = 168;
+
+/// Why translated code stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub(super) enum Reason {
+    /// The steps left are fewer than the block at `pc` has.
+    Limit = 0,
+    /// The instruction at `pc` is for the interpreter.
+    Step = 1,
+    /// A jump to `pc`, which no block starts at.
+    Miss = 2,
+    /// The instruction at [`FAULT`] faulted.
+    Fault = 3,
+    /// At `pc` starts a function the host has code for.
+    Intrinsic = 4,
+}
+
+/// What the host hands to translated code and gets back.
+#[derive(Debug)]
+#[repr(C)]
+pub(super) struct Context {
+    /// `x0` to `x31`.
+    pub(super) registers: [u32; 32],
+    /// The guest's address 0.
+    pub(super) memory: *mut u8,
+    /// Steps left.
+    pub(super) steps: u64,
+    /// As in the frame, when it stopped.
+    pub(super) pc: u32,
+    /// A [`Reason`].
+    pub(super) reason: u32,
+    /// As in the frame.
+    pub(super) fault: u64,
+    /// As in the frame.
+    pub(super) fault_rax: u64,
+}
+
+/// Offsets in a [`Context`]; those of its registers are as in the frame.
+pub(super) mod context {
+    use std::mem::offset_of;
+
+    use super::Context;
+
+    pub(in super::super) const MEMORY: i32 = offset_of!(Context, memory) as i32;
+    pub(in super::super) const STEPS: i32 = offset_of!(Context, steps) as i32;
+    pub(in super::super) const PC: i32 = offset_of!(Context, pc) as i32;
+    pub(in super::super) const REASON: i32 = offset_of!(Context, reason) as i32;
+    pub(in super::super) const FAULT: i32 = offset_of!(Context, fault) as i32;
+    pub(in super::super) const FAULT_RAX: i32 = offset_of!(Context, fault_rax) as i32;
+}

@@ -1,0 +1,16 @@
+//! Host code against the routines of `surety-guest` that it stands for, stepped by the machine's interpreter.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "tests"
+)]
+
+#[path = "intrinsics/assembly.rs"]
+mod assembly;
+#[path = "intrinsics/call.rs"]
+mod call;
+#[path = "intrinsics/keccak.rs"]
+mod keccak;
+#[path = "intrinsics/table.rs"]
+mod table;
