@@ -12,6 +12,10 @@
 //! Nothing depends on names or symbols: [`find`] compares words. Code elsewhere that happens to be equal is equal.
 
 mod keccak;
+mod matrix;
+mod memory;
+mod montgomery;
+mod sha256;
 mod space;
 mod table;
 
@@ -46,6 +50,13 @@ pub struct Applied {
 #[derive(Clone, Copy, Debug)]
 enum Host {
     KeccakF,
+    Sha256,
+    Memcpy,
+    Memset,
+    Memcmp,
+    Dot,
+    Matmul,
+    Montgomery,
 }
 
 /// All there are.
@@ -54,7 +65,16 @@ pub fn all() -> &'static [Intrinsic] {
     &ALL
 }
 
-static ALL: [Intrinsic; 1] = [intrinsic("surety_keccak_f", &table::KECCAK_F, Host::KeccakF)];
+static ALL: [Intrinsic; 8] = [
+    intrinsic("surety_keccak_f", &table::KECCAK_F, Host::KeccakF),
+    intrinsic("surety_sha256_blocks", &table::SHA256_BLOCKS, Host::Sha256),
+    intrinsic("memcpy", &table::MEMCPY, Host::Memcpy),
+    intrinsic("memset", &table::MEMSET, Host::Memset),
+    intrinsic("memcmp", &table::MEMCMP, Host::Memcmp),
+    intrinsic("surety_dot_i8", &table::DOT_I8, Host::Dot),
+    intrinsic("surety_matmul_i8", &table::MATMUL_I8, Host::Matmul),
+    intrinsic("surety_montgomery_256", &table::MONTGOMERY_256, Host::Montgomery),
+];
 
 /// What the generated table says of a routine.
 struct Code {
@@ -85,6 +105,7 @@ const A3: usize = 13;
 const A4: usize = 14;
 const A5: usize = 15;
 const A6: usize = 16;
+const A7: usize = 17;
 const T3: usize = 28;
 const T4: usize = 29;
 const T5: usize = 30;
@@ -107,6 +128,13 @@ impl Intrinsic {
         }
         let steps = match self.host {
             Host::KeccakF => keccak::f1600(registers, space, steps_left),
+            Host::Sha256 => sha256::blocks(registers, space, steps_left),
+            Host::Memcpy => memory::memcpy(registers, space, steps_left),
+            Host::Memset => memory::memset(registers, space, steps_left),
+            Host::Memcmp => memory::memcmp(registers, space, steps_left),
+            Host::Dot => matrix::dot(registers, space, steps_left),
+            Host::Matmul => matrix::product(registers, space, steps_left),
+            Host::Montgomery => montgomery::product(registers, space, steps_left),
         }?;
         Some(Applied { pc, steps })
     }

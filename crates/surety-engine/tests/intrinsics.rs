@@ -12,5 +12,13 @@ mod assembly;
 mod call;
 #[path = "intrinsics/keccak.rs"]
 mod keccak;
+#[path = "intrinsics/matrix.rs"]
+mod matrix;
+#[path = "intrinsics/memory.rs"]
+mod memory;
+#[path = "intrinsics/montgomery.rs"]
+mod montgomery;
+#[path = "intrinsics/sha256.rs"]
+mod sha256;
 #[path = "intrinsics/table.rs"]
 mod table;

@@ -7,7 +7,16 @@ use std::{
 };
 
 /// Source file in `crates/surety-guest/asm`, constant in the table, symbol.
-pub(crate) const ROUTINES: &[(&str, &str, &str)] = &[("keccak_f", "KECCAK_F", "surety_keccak_f")];
+pub(crate) const ROUTINES: &[(&str, &str, &str)] = &[
+    ("keccak_f", "KECCAK_F", "surety_keccak_f"),
+    ("sha256_blocks", "SHA256_BLOCKS", "surety_sha256_blocks"),
+    ("memcpy", "MEMCPY", "memcpy"),
+    ("memset", "MEMSET", "memset"),
+    ("memcmp", "MEMCMP", "memcmp"),
+    ("dot_i8", "DOT_I8", "surety_dot_i8"),
+    ("matmul_i8", "MATMUL_I8", "surety_matmul_i8"),
+    ("montgomery_256", "MONTGOMERY_256", "surety_montgomery_256"),
+];
 
 /// `crates/surety-guest/asm`.
 pub(crate) fn sources() -> PathBuf {

@@ -38,7 +38,7 @@ impl Random {
     }
 
     pub(crate) fn below(&mut self, bound: u32) -> u32 {
-        (u64::from(self.word()) * u64::from(bound) >> 32) as u32
+        ((u64::from(self.word()) * u64::from(bound)) >> 32) as u32
     }
 
     pub(crate) fn one_in(&mut self, n: u32) -> bool {
