@@ -311,6 +311,18 @@ impl<M: DataMemory> Machine<M> {
         Ok(self.status)
     }
 
+    /// Takes one step; of a `READ` all steps until `steps()` is `until`. Nothing if the machine has ended or is there.
+    pub fn step(&mut self, until: u64, preimages: &mut dyn Preimages) -> Result<Status, RunError> {
+        if self.status == Status::Running && self.steps < until {
+            match self.run_instructions(1) {
+                Stop::Limit => {}
+                Stop::Call => self.call(until, preimages)?,
+                Stop::Trap(cause) => self.end(Status::Trapped, cause as u32),
+            }
+        }
+        Ok(self.status)
+    }
+
     /// The state roots after each of these step counts, which must not decrease. A count that lies before the
     /// machine's own gives the root of the machine as it is.
     pub fn roots_at(&mut self, steps: &[u64], preimages: &mut dyn Preimages) -> Result<Vec<Hash>, RunError> {

@@ -289,6 +289,22 @@ impl Tree {
         (!Arc::ptr_eq(page, &self.zero)).then_some(&page.bytes)
     }
 
+    /// Calls `visit` with number and bytes of each page that is not all zero because none was ever written, in order.
+    pub fn visit_pages(&self, visit: &mut dyn FnMut(u32, &[u8; PAGE_BYTES])) {
+        fn walk(node: &Node, level: u8, first: u32, visit: &mut dyn FnMut(u32, &PageBytes)) {
+            match node {
+                Node::Zero => {}
+                Node::Page(page) => visit(first, &page.bytes),
+                Node::Branch(branch) => {
+                    let half = 1u32 << (level - 1 - PAGE_HEIGHT);
+                    walk(&branch.left, level - 1, first, visit);
+                    walk(&branch.right, level - 1, first + half, visit);
+                }
+            }
+        }
+        walk(&self.root, self.height.max(PAGE_HEIGHT), 0, visit);
+    }
+
     /// Puts changed pages in place: their numbers, ascending, and their bytes. Those outside the tree are left out.
     pub fn update_pages<'a>(
         &mut self,

@@ -1,6 +1,6 @@
 //! Where blocks start, and which guest registers are worth a host register: what is known before code is made.
 
-use surety_machine::{Decoded, Effect, Op, PAGE_BYTES, Program, Tree};
+use surety_machine::{Decoded, Effect, Op, Program, Tree};
 
 use super::assembler::{R8, R9, R10, R11, R12, R13, RBP, RBX, RCX, RDI, RSI, Reg};
 
@@ -154,8 +154,7 @@ impl Plan {
 
 /// Words of the initial memory that may be addresses of code: tables of `switch`, of methods, of functions.
 fn pointers(memory: &Tree, count: usize, mark: &mut impl FnMut(usize)) {
-    for page in 0..(memory.size() / PAGE_BYTES as u64).max(1) as u32 {
-        let Some(bytes) = memory.page_bytes(page) else { continue };
+    memory.visit_pages(&mut |_, bytes| {
         let (words, _) = bytes.as_chunks::<4>();
         for word in words {
             let word = u32::from_le_bytes(*word);
@@ -163,7 +162,7 @@ fn pointers(memory: &Tree, count: usize, mark: &mut impl FnMut(usize)) {
                 mark((word >> 2) as usize);
             }
         }
-    }
+    });
 }
 
 /// Gives host registers to the guest registers that are used most, an instruction in a loop counting eight times one

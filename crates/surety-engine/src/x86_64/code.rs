@@ -1,0 +1,252 @@
+//! A program's translated code, mapped so that it can be run and not written.
+
+use std::{io, sync::OnceLock};
+
+use surety_machine::Program;
+
+use super::{
+    assembler::JUMP_THROUGH_TABLE,
+    blocks::{Marks, Plan},
+    fault,
+    frame::Context,
+    mapping::Mapping,
+    translate::{self, Block, FIXED_BYTES, MAX_BYTES, Translated},
+};
+use crate::intrinsics::{self, Intrinsic};
+
+/// The table of entries is indexed by a guest address times two, which is 33 bits.
+const TABLE_REACH: usize = 1 << 33;
+
+/// A page of the host.
+pub(super) const HOST_PAGE: usize = 4096;
+
+/// Translated code, ready to run. It may be shared by any number of runs.
+pub(crate) struct Code {
+    mapping: Mapping,
+    length: usize,
+    translated: Translated,
+    functions: Vec<(u32, &'static Intrinsic)>,
+    metered: bool,
+}
+
+impl std::fmt::Debug for Code {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Code")
+            .field("bytes", &self.length)
+            .field("blocks", &self.translated.blocks.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Where an instruction is, for entering.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Entry {
+    pub(super) address: *const u8,
+    /// Steps that must be charged before: those left in the block.
+    pub(super) charge: u64,
+}
+
+/// Whether this processor has what translated code uses, and if not, what is missing.
+pub(crate) fn supported() -> Result<(), &'static str> {
+    static CHECKED: OnceLock<Result<(), &'static str>> = OnceLock::new();
+    *CHECKED.get_or_init(|| {
+        if !std::arch::is_x86_feature_detected!("bmi2") {
+            return Err("the processor has no BMI2");
+        }
+        fault::alignment_is_checked()
+    })
+}
+
+/// How far the table of entries lies from the code's start.
+fn table_offset(instructions: usize) -> usize {
+    instructions
+        .saturating_mul(MAX_BYTES)
+        .saturating_add(FIXED_BYTES)
+        .next_multiple_of(HOST_PAGE)
+}
+
+impl Code {
+    /// Translates a program.
+    pub(crate) fn translate(program: &Program, metered: bool, with_intrinsics: bool) -> io::Result<Self> {
+        let instructions = program.instructions();
+        let functions = if with_intrinsics { functions(program) } else { Vec::new() };
+        let starts: Vec<u32> = functions.iter().map(|(address, _)| *address).collect();
+        let plan = Plan::new(program, &starts);
+        let mut marks = Marks::new(instructions.len());
+        starts.iter().for_each(|address| marks.set((address >> 2) as usize));
+        let table = table_offset(instructions.len());
+        let translated = translate::translate(instructions, &plan, &marks, table as i64, metered);
+        Self::map(translated, functions, metered)
+    }
+
+    /// Maps what was translated, now or another time.
+    pub(super) fn map(
+        mut translated: Translated,
+        functions: Vec<(u32, &'static Intrinsic)>,
+        metered: bool,
+    ) -> io::Result<Self> {
+        let table = table_offset(translated.lengths.len());
+        let length = translated.bytes.len();
+        if length > table {
+            return Err(io::Error::other(format!("{length} bytes of code, room for {table}")));
+        }
+        let table_bytes = (translated.lengths.len() * 8).next_multiple_of(HOST_PAGE);
+        let mapping = Mapping::reserve(table + table_bytes + TABLE_REACH + HOST_PAGE)?;
+        let code_bytes = length.next_multiple_of(HOST_PAGE);
+        mapping.protect(0, code_bytes, libc::PROT_READ | libc::PROT_WRITE)?;
+        mapping.protect(table, table_bytes, libc::PROT_READ | libc::PROT_WRITE)?;
+        // SAFETY: both ranges were just made writable, and nobody else knows them.
+        let entries = unsafe {
+            std::ptr::copy_nonoverlapping(translated.bytes.as_ptr(), mapping.at(0), length);
+            std::slice::from_raw_parts_mut(mapping.at(table).cast::<u64>(), table_bytes / 8)
+        };
+        let at = |offset: u32| mapping.at(0) as u64 + u64::from(offset);
+        entries.fill(at(translated.miss));
+        for block in &translated.blocks {
+            if let Some(entry) = entries.get_mut(block.first as usize) {
+                *entry = at(block.entry);
+            }
+        }
+        mapping.protect(table, table_bytes, libc::PROT_READ)?;
+        mapping.protect(0, code_bytes, libc::PROT_READ | libc::PROT_EXEC)?;
+        translated.bytes = Vec::new();
+        Ok(Code {
+            mapping,
+            length,
+            translated,
+            functions,
+            metered,
+        })
+    }
+
+    /// Bytes of host code.
+    pub(crate) fn bytes(&self) -> usize {
+        self.length
+    }
+
+    pub(super) fn is_metered(&self) -> bool {
+        self.metered
+    }
+
+    /// The host addresses of the code.
+    pub(super) fn range(&self) -> std::ops::Range<u64> {
+        let start = self.mapping.at(0) as u64;
+        start..start + self.length as u64
+    }
+
+    /// Where a fault has to go on.
+    pub(super) fn fault_exit(&self) -> u64 {
+        self.range().start + u64::from(self.translated.fault)
+    }
+
+    /// The intrinsic whose first instruction is at `pc`.
+    pub(super) fn intrinsic(&self, pc: u32) -> Option<&'static Intrinsic> {
+        let at = self.functions.binary_search_by_key(&pc, |(address, _)| *address).ok()?;
+        self.functions.get(at).map(|(_, intrinsic)| *intrinsic)
+    }
+
+    /// The block that the instruction at `index` is in.
+    fn block_of(&self, index: u32) -> Option<&Block> {
+        let blocks = &self.translated.blocks;
+        let after = blocks.partition_point(|block| block.first <= index);
+        let block = blocks.get(after.checked_sub(1)?)?;
+        (index - block.first < block.count).then_some(block)
+    }
+
+    /// Where to enter at the guest address `pc`; `None` where there is no instruction, or it was translated with the one
+    /// before.
+    pub(super) fn entry(&self, pc: u32) -> Option<Entry> {
+        if !pc.is_multiple_of(4) {
+            return None;
+        }
+        let index = pc >> 2;
+        let block = self.block_of(index)?;
+        let lengths = self.translated.lengths.get(block.first as usize..)?;
+        let within = (index - block.first) as usize;
+        // One whose code is nothing at all cannot be told from one translated with others; the interpreter takes it.
+        if within > 0 && lengths.get(within) == Some(&0) {
+            return None;
+        }
+        let before: usize = lengths.get(..within)?.iter().map(|length| usize::from(*length)).sum();
+        Some(Entry {
+            address: self.mapping.at(block.body as usize + before),
+            charge: u64::from(block.count) - within as u64,
+        })
+    }
+
+    /// The guest address of the instruction whose host code is at `address`, and the steps charged from it on.
+    pub(super) fn locate(&self, address: u64) -> Option<(u32, u64)> {
+        let offset = u32::try_from(address.checked_sub(self.range().start)?).ok()?;
+        let blocks = &self.translated.blocks;
+        let after = blocks.partition_point(|block| block.body <= offset);
+        let block = blocks.get(after.checked_sub(1)?)?;
+        let lengths = self.translated.lengths.get(block.first as usize..)?;
+        let mut start = block.body;
+        for (within, length) in lengths.iter().take(block.count as usize).enumerate() {
+            let end = start + u32::from(*length);
+            if (start..end).contains(&offset) {
+                let index = block.first + within as u32;
+                return Some((index << 2, u64::from(block.count) - within as u64));
+            }
+            start = end;
+        }
+        None
+    }
+
+    /// Whether the host instruction there is a jump through the table.
+    pub(super) fn is_table_jump(&self, address: u64) -> bool {
+        let Some(offset) = address.checked_sub(self.range().start) else {
+            return false;
+        };
+        let Ok(offset) = usize::try_from(offset) else { return false };
+        if offset + JUMP_THROUGH_TABLE.len() > self.length {
+            return false;
+        }
+        // SAFETY: within the code, which is readable and never written.
+        let bytes = unsafe { std::slice::from_raw_parts(self.mapping.at(offset), JUMP_THROUGH_TABLE.len()) };
+        bytes == JUMP_THROUGH_TABLE
+    }
+
+    /// Runs from `entry` until the code leaves.
+    ///
+    /// # Safety
+    /// `entry` is one of this code's; `context.memory` is the start of guest memory as
+    /// [`super::flat::Flat`] lays it out; faults are looked after ([`fault::watch`]).
+    pub(super) unsafe fn enter(&self, context: &mut Context, entry: Entry) {
+        let enter = self.mapping.at(self.translated.enter as usize);
+        // SAFETY: the code at this offset is a function of this type; see `translate`.
+        let enter: unsafe extern "sysv64" fn(*mut Context, *const u8) = unsafe { std::mem::transmute(enter) };
+        // SAFETY: as the caller says.
+        unsafe { enter(context, entry.address) }
+    }
+
+    pub(super) fn translated(&self) -> &Translated {
+        &self.translated
+    }
+
+    /// The host code.
+    pub(super) fn code(&self) -> &[u8] {
+        // SAFETY: readable, and never written while `self` is there.
+        unsafe { std::slice::from_raw_parts(self.mapping.at(0), self.length) }
+    }
+}
+
+/// The functions of a program that the host has code for, by address.
+fn functions(program: &Program) -> Vec<(u32, &'static Intrinsic)> {
+    let mut words = Vec::with_capacity(program.instructions().len());
+    let code = program.code();
+    code.visit_pages(&mut |number, bytes| {
+        words.resize(number as usize * (bytes.len() / 4), 0);
+        let (page, _) = bytes.as_chunks::<4>();
+        words.extend(page.iter().map(|word| u32::from_le_bytes(*word)));
+    });
+    let mut found = intrinsics::find(&words);
+    found.retain(|(address, _)| {
+        program
+            .instructions()
+            .get((*address >> 2) as usize)
+            .is_some_and(Option::is_some)
+    });
+    found.sort_unstable_by_key(|(address, _)| *address);
+    found
+}

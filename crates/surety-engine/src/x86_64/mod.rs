@@ -1,0 +1,14 @@
+//! The translated engine for x86-64 Linux.
+
+mod assembler;
+mod blocks;
+mod code;
+mod fault;
+mod flat;
+mod frame;
+mod mapping;
+mod run;
+mod translate;
+
+pub(crate) use code::{Code, supported};
+pub(crate) use run::Machine;

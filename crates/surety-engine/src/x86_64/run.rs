@@ -1,0 +1,163 @@
+//! A run of translated code: enters it, and takes with the interpreter what it leaves.
+
+use std::{io, sync::Arc};
+
+use surety_machine::{Checkpoint, Hash, Preimages, Program, RunError, Status};
+
+use super::{
+    code::{Code, Entry},
+    fault,
+    flat::Flat,
+    frame::{Context, Reason},
+};
+
+/// After so many accesses that the host's memory could not serve, a run goes on in the interpreter: each costs some
+/// microseconds, and a hostile program could make nothing else.
+const MAX_FAULTS: u32 = 4096;
+
+/// A machine that runs translated code.
+#[derive(Debug)]
+pub(crate) struct Machine {
+    machine: surety_machine::Machine<Flat>,
+    code: Arc<Code>,
+    faults: u32,
+}
+
+/// What comes after translated code has been left.
+enum Next {
+    /// Enter it again.
+    Enter,
+    /// The interpreter takes a step.
+    Step,
+    /// The interpreter takes all that are left.
+    Rest,
+}
+
+impl Machine {
+    pub(crate) fn new(program: &Program, input_hash: Hash, code: Arc<Code>) -> io::Result<Self> {
+        let memory = Flat::new(program.memory().clone())?;
+        Ok(Machine {
+            machine: surety_machine::Machine::with_memory(program, input_hash, memory),
+            code,
+            faults: 0,
+        })
+    }
+
+    pub(crate) fn restore(checkpoint: &Checkpoint, code: Arc<Code>) -> io::Result<Self> {
+        let memory = Flat::new(checkpoint.memory().clone())?;
+        Ok(Machine {
+            machine: checkpoint.restore_with(memory),
+            code,
+            faults: 0,
+        })
+    }
+
+    /// The machine, all of whose state is that of the interpreter at the same step.
+    pub(crate) fn machine(&self) -> &surety_machine::Machine<Flat> {
+        &self.machine
+    }
+
+    pub(crate) fn machine_mut(&mut self) -> &mut surety_machine::Machine<Flat> {
+        &mut self.machine
+    }
+
+    pub(crate) fn run(&mut self, until: u64, preimages: &mut dyn Preimages) -> Result<Status, RunError> {
+        let code = self.code.clone();
+        let memory = &raw mut *self.machine.memory();
+        fault::watch(&code, memory, || self.advance(&code, until, preimages))
+    }
+
+    fn advance(&mut self, code: &Code, until: u64, preimages: &mut dyn Preimages) -> Result<Status, RunError> {
+        while self.machine.status() == Status::Running && self.machine.steps() < until {
+            match self.enter(code, until) {
+                Next::Enter => {}
+                Next::Step => {
+                    self.machine.step(until, preimages)?;
+                }
+                Next::Rest => {
+                    self.machine.run(until, preimages)?;
+                }
+            }
+        }
+        Ok(self.machine.status())
+    }
+
+    fn enter(&mut self, code: &Code, until: u64) -> Next {
+        if self.faults > MAX_FAULTS {
+            return Next::Rest;
+        }
+        let Some(entry) = code.entry(self.machine.pc()) else {
+            return Next::Step;
+        };
+        self.enter_at(code, entry, until)
+    }
+
+    fn enter_at(&mut self, code: &Code, entry: Entry, until: u64) -> Next {
+        let Some(running) = self.machine.running() else {
+            return Next::Step;
+        };
+        let left = until - *running.steps;
+        // What is left of the block is more than may be run.
+        let Some(steps) = left.checked_sub(entry.charge) else {
+            return if code.is_metered() { Next::Rest } else { Next::Step };
+        };
+        let mut context = Context {
+            registers: *running.registers,
+            memory: running.memory.start(),
+            steps,
+            pc: 0,
+            reason: 0,
+            fault: 0,
+            fault_rax: 0,
+        };
+        // SAFETY: an entry of this code, this machine's memory, and `run` has faults looked after.
+        unsafe { code.enter(&mut context, entry) };
+        *running.registers = context.registers;
+        *running.pc = context.pc;
+        *running.steps = until - context.steps;
+        if context.reason == Reason::Limit as u32 {
+            return Next::Rest;
+        }
+        if context.reason == Reason::Step as u32 {
+            return Next::Step;
+        }
+        if context.reason == Reason::Miss as u32 {
+            return Next::Enter;
+        }
+        if context.reason == Reason::Intrinsic as u32 {
+            return self.intrinsic(code, until);
+        }
+        self.faults += 1;
+        if code.is_table_jump(context.fault) {
+            // The target is past the code, or has bit 0 set, which is cleared.
+            *running.pc = (context.fault_rax as u32) & !1;
+            return Next::Enter;
+        }
+        let Some((pc, charged)) = code.locate(context.fault) else {
+            // Every instruction that can fault belongs to a block.
+            unreachable!("a fault at {:#x}, in no block", context.fault);
+        };
+        *running.pc = pc;
+        *running.steps -= charged;
+        Next::Step
+    }
+
+    /// At the first instruction of a function that the host has code for.
+    fn intrinsic(&mut self, code: &Code, until: u64) -> Next {
+        let Some(running) = self.machine.running() else {
+            return Next::Step;
+        };
+        if let Some(intrinsic) = code.intrinsic(*running.pc)
+            && let Some(applied) = intrinsic.apply(running.registers, running.memory, until - *running.steps)
+        {
+            *running.pc = applied.pc;
+            *running.steps += applied.steps;
+            return Next::Enter;
+        }
+        // Its plain code: entered past the place where it leaves.
+        match code.entry(*running.pc) {
+            Some(entry) => self.enter_at(code, entry, until),
+            None => Next::Step,
+        }
+    }
+}

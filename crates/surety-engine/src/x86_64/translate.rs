@@ -1,0 +1,893 @@
+//! RV32IM to x86-64, one guest instruction after the other.
+//!
+//! A guest register lives in one place all the time, a host register or the frame, so that code can be entered and
+//! left at any instruction. A block's steps are charged at its start; where fewer are left, it is not begun.
+
+use surety_machine::{Decoded, Effect, Op, Width};
+
+use super::{
+    assembler::{Alu, Assembler, Condition, Fixup, MEMORY, Operand, RAX, RBP, RBX, RDI, RDX, RSI, RSP, Reg, STEPS, Shift},
+    assembler::{R12, R13},
+    blocks::{MAX_BLOCK, Marks, Plan, far_target, target},
+    frame::{self, Reason, context},
+};
+
+/// The most host code that one guest instruction can come to, bytes, with all that belongs to it.
+pub(super) const MAX_BYTES: usize = 112;
+/// The most that there is besides.
+pub(super) const FIXED_BYTES: usize = 4096;
+
+/// A block of translated code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub(super) struct Block {
+    /// Its first guest instruction: address / 4.
+    pub(super) first: u32,
+    /// How many instructions it has.
+    pub(super) count: u32,
+    /// Where a jump to it goes: its charge.
+    pub(super) entry: u32,
+    /// Where its instructions start.
+    pub(super) body: u32,
+}
+
+/// What translating gives.
+#[derive(Debug)]
+pub(super) struct Translated {
+    pub(super) bytes: Vec<u8>,
+    pub(super) blocks: Vec<Block>,
+    /// For each guest instruction, how many bytes its host code has; 0 for one that belongs to the one before.
+    pub(super) lengths: Vec<u8>,
+    /// Offset of the code that a host function enters by.
+    pub(super) enter: u32,
+    /// Offsets of the code that leaves: for what no block starts at, and after a fault.
+    pub(super) miss: u32,
+    pub(super) fault: u32,
+}
+
+/// A jump out of a block that is written after all blocks.
+struct Exit {
+    from: Fixup,
+    reason: Reason,
+    /// Guest address to go on at.
+    pc: u32,
+    /// Steps to give back.
+    refund: u32,
+}
+
+struct Translator<'a> {
+    asm: Assembler,
+    instructions: &'a [Option<Decoded>],
+    plan: &'a Plan,
+    /// Offset of the table of entries from the code's start.
+    table: i64,
+    metered: bool,
+    /// For each instruction where its block's entry is, 0 while it is not known.
+    entries: Vec<u32>,
+    exits: Vec<Exit>,
+    jumps: Vec<(Fixup, usize)>,
+}
+
+/// Translates all of `instructions`. `functions` are those that the host has code for.
+pub(super) fn translate(
+    instructions: &[Option<Decoded>],
+    plan: &Plan,
+    functions: &Marks,
+    table: i64,
+    metered: bool,
+) -> Translated {
+    let mut translator = Translator {
+        asm: Assembler::default(),
+        instructions,
+        plan,
+        table,
+        metered,
+        entries: vec![0; instructions.len()],
+        exits: Vec::new(),
+        jumps: Vec::new(),
+    };
+    translator.asm.bytes.reserve(instructions.len().saturating_mul(9).saturating_add(FIXED_BYTES));
+    let enter = translator.enter();
+    let (leave, miss, fault) = translator.leave();
+    let mut blocks = Vec::new();
+    let mut lengths = vec![0; instructions.len()];
+    let mut index = 0;
+    while index < instructions.len() {
+        if instructions.get(index).is_some_and(Option::is_some) {
+            let block = translator.block(index, functions.get(index), &mut lengths);
+            index += block.count as usize;
+            blocks.push(block);
+        } else {
+            index += 1;
+        }
+    }
+    translator.finish(leave);
+    Translated {
+        bytes: translator.asm.bytes,
+        blocks,
+        lengths,
+        enter,
+        miss,
+        fault,
+    }
+}
+
+impl Translator<'_> {
+    /// `fn(context, target)` of the C calling convention: saves the host's registers, loads the guest's, and goes there.
+    fn enter(&mut self) -> u32 {
+        let asm = &mut self.asm;
+        // Nothing is at offset 0, which stands for no entry.
+        asm.align(16);
+        asm.bytes.extend_from_slice(&[0xcc; 16]);
+        let start = asm.here();
+        for reg in [RBX, RBP, R12, R13, MEMORY, STEPS] {
+            asm.push(reg);
+        }
+        asm.alu64_imm(Alu::Sub, Operand::Reg(RSP), frame::BYTES);
+        asm.store64(Operand::Frame(frame::CONTEXT), RDI);
+        asm.store64(Operand::Frame(frame::FAULT), RSI);
+        for at in (0..frame::REGISTER_BYTES as u8).step_by(16) {
+            asm.move16(true, RDI, at);
+            asm.move16(false, RSP, at);
+        }
+        asm.mov64(MEMORY, Operand::Context(context::MEMORY));
+        asm.mov64(STEPS, Operand::Context(context::STEPS));
+        asm.check_alignment(true);
+        for (guest, host) in self.plan.host.iter().enumerate() {
+            if let Some(host) = host {
+                asm.mov(*host, Operand::Frame(4 * guest as i32));
+            }
+        }
+        asm.jump_frame(frame::FAULT);
+        start as u32
+    }
+
+    /// The way back. Gives the offsets of: leaving for the reason in EDX at the address in EAX; a missed jump; a fault.
+    fn leave(&mut self) -> (usize, u32, u32) {
+        let asm = &mut self.asm;
+        let leave = asm.here();
+        asm.store(Operand::Frame(frame::PC), RAX);
+        asm.store(Operand::Frame(frame::REASON), RDX);
+        for (guest, host) in self.plan.host.iter().enumerate() {
+            if let Some(host) = host {
+                asm.store(Operand::Frame(4 * guest as i32), *host);
+            }
+        }
+        asm.check_alignment(false);
+        asm.mov64(RDI, Operand::Frame(frame::CONTEXT));
+        for at in (0..frame::REGISTER_BYTES as u8).step_by(16) {
+            asm.move16(true, RSP, at);
+            asm.move16(false, RDI, at);
+        }
+        asm.store64(Operand::Context(context::STEPS), STEPS);
+        // PC and reason are beside each other in both.
+        for (from, to) in [
+            (frame::PC, context::PC),
+            (frame::FAULT, context::FAULT),
+            (frame::FAULT_RAX, context::FAULT_RAX),
+        ] {
+            asm.mov64(RAX, Operand::Frame(from));
+            asm.store64(Operand::Context(to), RAX);
+        }
+        asm.alu64_imm(Alu::Add, Operand::Reg(RSP), frame::BYTES);
+        for reg in [STEPS, MEMORY, R13, R12, RBP, RBX] {
+            asm.pop(reg);
+        }
+        asm.ret();
+        let miss = asm.here();
+        asm.mov_imm(RDX, Reason::Miss as u32);
+        let to_leave = asm.jump();
+        asm.land(to_leave, leave);
+        let fault = asm.here();
+        asm.mov_imm(RDX, Reason::Fault as u32);
+        let to_leave = asm.jump();
+        asm.land(to_leave, leave);
+        (leave, miss as u32, fault as u32)
+    }
+
+    /// Translates the block that starts at `first`.
+    fn block(&mut self, first: usize, function: bool, lengths: &mut [u8]) -> Block {
+        let count = self.count(first);
+        if self.plan.loops.get(first) {
+            self.asm.align(16);
+        }
+        let entry = self.asm.here();
+        if let Some(known) = self.entries.get_mut(first) {
+            *known = entry as u32;
+        }
+        if function {
+            self.exit_now(Reason::Intrinsic, first, 0);
+        }
+        if self.metered {
+            self.asm.alu64_imm(Alu::Sub, Operand::Reg(STEPS), count as u32);
+            let from = self.asm.jump_if(Condition::Below);
+            self.exits.push(Exit {
+                from,
+                reason: Reason::Limit,
+                pc: (first as u32) << 2,
+                refund: count as u32,
+            });
+        }
+        let body = self.asm.here();
+        let end = first + count;
+        let mut index = first;
+        let mut ended = false;
+        while index < end {
+            let before = self.asm.here();
+            let (taken, jumped) = self.instruction(index, end);
+            if let Some(length) = lengths.get_mut(index) {
+                *length = (self.asm.here() - before) as u8;
+            }
+            index += taken;
+            ended = jumped;
+        }
+        if !ended && !self.instructions.get(end).is_some_and(Option::is_some) {
+            // The next word is no instruction, or past the end.
+            self.exit_now(Reason::Step, end, 0);
+        }
+        Block {
+            first: first as u32,
+            count: count as u32,
+            entry: entry as u32,
+            body: body as u32,
+        }
+    }
+
+    /// How many instructions the block has that starts at `first`.
+    fn count(&self, first: usize) -> usize {
+        let mut count = 1;
+        while count < MAX_BLOCK {
+            let next = first + count;
+            if self.plan.starts.get(next) || !self.instructions.get(next).is_some_and(Option::is_some) {
+                break;
+            }
+            count += 1;
+        }
+        count
+    }
+
+    /// The instruction after `index`, if it is in the same block.
+    fn following(&self, index: usize, end: usize) -> Option<Decoded> {
+        let next = index + 1;
+        if next < end { self.instructions.get(next).copied().flatten() } else { None }
+    }
+
+    /// Translates the instruction at `index`, and those after it that go with it. Gives their number, and whether the
+    /// block's end jumps away.
+    fn instruction(&mut self, index: usize, end: usize) -> (usize, bool) {
+        let Some(Some(instruction)) = self.instructions.get(index).copied() else {
+            return (1, false);
+        };
+        let pc = (index as u32) << 2;
+        let Decoded { op, rd, rs1, rs2, imm } = instruction;
+        match op.instruction().effect {
+            Effect::Branch(_) => self.branch(index, &instruction),
+            Effect::Jump(_) if op == Op::Jal => {
+                if !imm.is_multiple_of(4) {
+                    // Traps, and must not have written the link.
+                    self.exit_now(Reason::Step, index, 1);
+                    return (1, true);
+                }
+                self.link(rd, pc);
+                return (1, self.jump_to(index, imm, index + 1 == end));
+            }
+            Effect::Jump(_) => {
+                self.jump_indirect(index, &instruction);
+                return (1, true);
+            }
+            Effect::Load(width, _) => {
+                let to = self.destination(rd);
+                let from = self.address(rs1, imm);
+                match (op, width) {
+                    (Op::Lb, _) => self.asm.load_i8(to, from),
+                    (Op::Lh, _) => self.asm.load_i16(to, from),
+                    (_, Width::Byte) => self.asm.load_u8(to, from),
+                    (_, Width::Half) => self.asm.load_u16(to, from),
+                    (_, Width::Word) => self.asm.mov(to, from),
+                }
+                self.settle(rd, to);
+            }
+            Effect::Store(width) => {
+                let to = self.address(rs1, imm);
+                if rs2 == 0 {
+                    self.asm.store_zero(to, width as u32);
+                } else {
+                    let from = self.source(rs2, RDX);
+                    match width {
+                        Width::Byte => self.asm.store8(to, from),
+                        Width::Half => self.asm.store16(to, from),
+                        Width::Word => self.asm.store(to, from),
+                    }
+                }
+            }
+            Effect::Set(_) => return (self.set(index, end, &instruction), false),
+            Effect::Nothing => {}
+            Effect::Call => {
+                self.exit_now(Reason::Step, index, 1);
+                return (1, true);
+            }
+        }
+        (1, false)
+    }
+
+    /// Translates an instruction that only sets a register. Gives how many were done.
+    fn set(&mut self, index: usize, end: usize, instruction: &Decoded) -> usize {
+        let Decoded { op, rd, rs1, rs2, imm } = *instruction;
+        let pc = (index as u32) << 2;
+        if matches!(op, Op::Lui | Op::Auipc)
+            && rd != 0
+            && let Some(next) = self.following(index, end)
+            && next.rs1 == rd
+        {
+            if next.op == Op::Addi && next.rd == rd {
+                self.constant(rd, far_target(index, instruction, &next));
+                return 2;
+            }
+            // A load into the same register from a fixed address: what the first makes is never seen, unless the load
+            // faults, and then both are done again.
+            if let Effect::Load(width, _) = next.op.instruction().effect
+                && next.rd == rd
+                && let Ok(address) = i32::try_from(far_target(index, instruction, &next))
+            {
+                let to = self.destination(rd);
+                let from = Operand::Guest(None, address);
+                match (next.op, width) {
+                    (Op::Lb, _) => self.asm.load_i8(to, from),
+                    (Op::Lh, _) => self.asm.load_i16(to, from),
+                    (_, Width::Byte) => self.asm.load_u8(to, from),
+                    (_, Width::Half) => self.asm.load_u16(to, from),
+                    (_, Width::Word) => self.asm.mov(to, from),
+                }
+                self.settle(rd, to);
+                return 2;
+            }
+        }
+        if rd == 0 {
+            return 1;
+        }
+        // Shifts up and down again: a part of a register, extended.
+        if op == Op::Slli
+            && let Some(next) = self.following(index, end)
+            && (next.rd, next.rs1, next.imm) == (rd, rd, imm)
+            && matches!((next.op, imm), (Op::Srli | Op::Srai, 16 | 24))
+        {
+            let from = self.low(rs1);
+            let to = self.destination(rd);
+            match (next.op, imm) {
+                (Op::Srli, 16) => self.asm.load_u16(to, from),
+                (Op::Srli, _) => self.asm.load_u8(to, from),
+                (_, 16) => self.asm.load_i16(to, from),
+                _ => self.asm.load_i8(to, from),
+            }
+            self.settle(rd, to);
+            return 2;
+        }
+        match op {
+            Op::Lui => self.constant(rd, imm),
+            Op::Auipc => self.constant(rd, pc.wrapping_add(imm)),
+            Op::Addi => self.add_imm(rd, rs1, imm),
+            Op::Xori if imm == u32::MAX => {
+                let to = self.copy(rd, rs1);
+                self.asm.not(Operand::Reg(to));
+                self.settle(rd, to);
+            }
+            Op::Xori => self.alu_imm(Alu::Xor, rd, rs1, imm),
+            Op::Ori => self.alu_imm(Alu::Or, rd, rs1, imm),
+            Op::Andi if imm == 0xff => {
+                let from = self.low(rs1);
+                let to = self.destination(rd);
+                self.asm.load_u8(to, from);
+                self.settle(rd, to);
+            }
+            Op::Andi => self.alu_imm(Alu::And, rd, rs1, imm),
+            Op::Slti => self.compare_imm(rd, rs1, imm, Condition::Less),
+            Op::Sltiu => self.compare_imm(rd, rs1, imm, Condition::Below),
+            Op::Slli => self.shift_imm(Shift::Left, rd, rs1, imm),
+            Op::Srli => self.shift_imm(Shift::Right, rd, rs1, imm),
+            Op::Srai => self.shift_imm(Shift::Arithmetic, rd, rs1, imm),
+            Op::Add => self.add(rd, rs1, rs2),
+            Op::Sub => self.sub(rd, rs1, rs2),
+            Op::And => self.alu(Alu::And, rd, rs1, rs2),
+            Op::Or => self.alu(Alu::Or, rd, rs1, rs2),
+            Op::Xor => self.alu(Alu::Xor, rd, rs1, rs2),
+            Op::Slt => self.compare(rd, rs1, rs2, Condition::Less),
+            Op::Sltu => self.compare(rd, rs1, rs2, Condition::Below),
+            Op::Sll => self.shift(Shift::Left, rd, rs1, rs2),
+            Op::Srl => self.shift(Shift::Right, rd, rs1, rs2),
+            Op::Sra => self.shift(Shift::Arithmetic, rd, rs1, rs2),
+            Op::Mul => self.multiply(rd, rs1, rs2),
+            Op::Mulh | Op::Mulhsu | Op::Mulhu => self.multiply_high(op, rd, rs1, rs2),
+            Op::Div | Op::Rem => self.divide_signed(op, rd, rs1, rs2),
+            Op::Divu | Op::Remu => self.divide_unsigned(op, rd, rs1, rs2),
+            // Those that set no register.
+            Op::Jal | Op::Jalr | Op::Beq | Op::Bne | Op::Blt | Op::Bge | Op::Bltu | Op::Bgeu | Op::Lb | Op::Lh | Op::Lw
+            | Op::Lbu | Op::Lhu | Op::Sb | Op::Sh | Op::Sw | Op::Fence | Op::Ecall => {}
+        }
+        1
+    }
+
+    // Where guest registers are.
+
+    fn host(&self, guest: u8) -> Option<Reg> {
+        self.plan.host.get(usize::from(guest)).copied().flatten()
+    }
+
+    /// A guest register other than `x0` as an operand.
+    fn operand(&self, guest: u8) -> Operand {
+        match self.host(guest) {
+            Some(reg) => Operand::Reg(reg),
+            None => Operand::Frame(4 * i32::from(guest)),
+        }
+    }
+
+    /// A host register that holds what the guest register does: its own, or `scratch`.
+    fn source(&mut self, guest: u8, scratch: Reg) -> Reg {
+        match self.host(guest) {
+            Some(reg) => reg,
+            None if guest == 0 => {
+                self.asm.mov_imm(scratch, 0);
+                scratch
+            }
+            None => {
+                self.asm.mov(scratch, Operand::Frame(4 * i32::from(guest)));
+                scratch
+            }
+        }
+    }
+
+    /// As `source`, as an operand of 8 or 16 bits.
+    fn low(&mut self, guest: u8) -> Operand {
+        if guest == 0 {
+            self.asm.mov_imm(RAX, 0);
+            return Operand::Reg(RAX);
+        }
+        self.operand(guest)
+    }
+
+    /// Where a result goes: the guest register's own host register, or RAX, from where [`Self::settle`] takes it.
+    fn destination(&self, guest: u8) -> Reg {
+        self.host(guest).unwrap_or(RAX)
+    }
+
+    fn settle(&mut self, guest: u8, from: Reg) {
+        match self.host(guest) {
+            Some(reg) => self.asm.mov(reg, Operand::Reg(from)),
+            None if guest == 0 => {}
+            None => self.asm.store(Operand::Frame(4 * i32::from(guest)), from),
+        }
+    }
+
+    /// The guest's memory at a register + displacement; may use RAX.
+    fn address(&mut self, base: u8, imm: u32) -> Operand {
+        if base == 0 {
+            return Operand::Guest(None, imm as i32);
+        }
+        let index = self.source(base, RAX);
+        Operand::Guest(Some(index), imm as i32)
+    }
+
+    /// `from` in the destination of `rd`.
+    fn copy(&mut self, rd: u8, from: u8) -> Reg {
+        let to = self.destination(rd);
+        if from == 0 {
+            self.asm.mov_imm(to, 0);
+        } else {
+            let from = self.operand(from);
+            self.asm.mov(to, from);
+        }
+        to
+    }
+
+    // What sets a register.
+
+    fn constant(&mut self, rd: u8, value: u32) {
+        match self.host(rd) {
+            Some(reg) => self.asm.mov_imm(reg, value),
+            None if rd == 0 => {}
+            None => self.asm.store_imm(Operand::Frame(4 * i32::from(rd)), value),
+        }
+    }
+
+    fn add_imm(&mut self, rd: u8, rs1: u8, imm: u32) {
+        if rs1 == 0 {
+            return self.constant(rd, imm);
+        }
+        if rd == rs1 {
+            if imm != 0 {
+                let to = self.operand(rd);
+                self.asm.alu_imm(Alu::Add, to, imm);
+            }
+            return;
+        }
+        match (self.host(rs1), imm) {
+            (Some(from), 1..) => {
+                let to = self.destination(rd);
+                self.asm.lea_imm(to, from, imm);
+                self.settle(rd, to);
+            }
+            (Some(from), 0) => self.settle(rd, from),
+            (None, _) => {
+                let to = self.copy(rd, rs1);
+                if imm != 0 {
+                    self.asm.alu_imm(Alu::Add, Operand::Reg(to), imm);
+                }
+                self.settle(rd, to);
+            }
+        }
+    }
+
+    fn alu_imm(&mut self, op: Alu, rd: u8, rs1: u8, imm: u32) {
+        if rd == rs1 {
+            let to = self.operand(rd);
+            return self.asm.alu_imm(op, to, imm);
+        }
+        let to = self.copy(rd, rs1);
+        self.asm.alu_imm(op, Operand::Reg(to), imm);
+        self.settle(rd, to);
+    }
+
+    fn add(&mut self, rd: u8, a: u8, b: u8) {
+        if a == 0 {
+            return self.add_imm(rd, b, 0);
+        }
+        if b == 0 {
+            return self.add_imm(rd, a, 0);
+        }
+        if let (Some(x), Some(y)) = (self.host(a), self.host(b))
+            && rd != a
+            && rd != b
+        {
+            let to = self.destination(rd);
+            self.asm.lea_add(to, x, y);
+            return self.settle(rd, to);
+        }
+        self.alu(Alu::Add, rd, a, b);
+    }
+
+    /// A commutative operation.
+    fn alu(&mut self, op: Alu, rd: u8, a: u8, b: u8) {
+        let (a, b) = if rd == b { (b, a) } else { (a, b) };
+        if b == 0 {
+            if op == Alu::And {
+                return self.constant(rd, 0);
+            }
+            return self.add_imm(rd, a, 0);
+        }
+        if a == 0 {
+            if op == Alu::And {
+                return self.constant(rd, 0);
+            }
+            return self.add_imm(rd, b, 0);
+        }
+        let second = self.operand(b);
+        if rd == a
+            && self.host(rd).is_none()
+            && let Operand::Reg(reg) = second
+        {
+            let to = self.operand(rd);
+            return self.asm.alu_to(op, to, reg);
+        }
+        let to = self.copy(rd, a);
+        self.asm.alu(op, to, second);
+        self.settle(rd, to);
+    }
+
+    fn sub(&mut self, rd: u8, a: u8, b: u8) {
+        if b == 0 {
+            return self.add_imm(rd, a, 0);
+        }
+        let second = self.operand(b);
+        if rd == b && rd != a {
+            if a == 0 {
+                return self.asm.neg(second);
+            }
+            let first = self.operand(a);
+            self.asm.mov(RAX, first);
+            self.asm.alu(Alu::Sub, RAX, second);
+            return self.settle(rd, RAX);
+        }
+        if rd == a
+            && self.host(rd).is_none()
+            && let Operand::Reg(reg) = second
+        {
+            let to = self.operand(rd);
+            return self.asm.alu_to(Alu::Sub, to, reg);
+        }
+        let to = self.copy(rd, a);
+        self.asm.alu(Alu::Sub, to, second);
+        self.settle(rd, to);
+    }
+
+    fn shift_imm(&mut self, op: Shift, rd: u8, rs1: u8, count: u32) {
+        let count = (count & 31) as u8;
+        if rd == rs1 {
+            let to = self.operand(rd);
+            if count != 0 {
+                self.asm.shift_imm(op, to, count);
+            }
+            return;
+        }
+        let to = self.copy(rd, rs1);
+        if count != 0 {
+            self.asm.shift_imm(op, Operand::Reg(to), count);
+        }
+        self.settle(rd, to);
+    }
+
+    fn shift(&mut self, op: Shift, rd: u8, a: u8, count: u8) {
+        if count == 0 {
+            return self.add_imm(rd, a, 0);
+        }
+        if a == 0 {
+            return self.constant(rd, 0);
+        }
+        let count = self.source(count, RDX);
+        let from = self.operand(a);
+        let to = self.destination(rd);
+        self.asm.shift(op, to, from, count);
+        self.settle(rd, to);
+    }
+
+    /// Flags of two guest registers; may use RDX.
+    fn flags(&mut self, a: u8, b: u8) {
+        match (a, b) {
+            (_, 0) => match self.host(a) {
+                Some(reg) => self.asm.test(reg, reg),
+                None if a == 0 => self.asm.alu(Alu::Cmp, RDX, Operand::Reg(RDX)),
+                None => self.asm.alu_imm(Alu::Cmp, Operand::Frame(4 * i32::from(a)), 0),
+            },
+            (0, _) => {
+                self.asm.mov_imm(RDX, 0);
+                let b = self.operand(b);
+                self.asm.alu(Alu::Cmp, RDX, b);
+            }
+            _ => match (self.operand(a), self.operand(b)) {
+                (Operand::Reg(a), b) => self.asm.alu(Alu::Cmp, a, b),
+                (a, Operand::Reg(b)) => self.asm.alu_to(Alu::Cmp, a, b),
+                (a, b) => {
+                    self.asm.mov(RDX, a);
+                    self.asm.alu(Alu::Cmp, RDX, b);
+                }
+            },
+        }
+    }
+
+    fn compare(&mut self, rd: u8, a: u8, b: u8, condition: Condition) {
+        // The register is cleared first, since setting a byte leaves the rest: not if it is compared.
+        let to = if rd == a || rd == b { RAX } else { self.destination(rd) };
+        self.asm.mov_imm(to, 0);
+        self.flags(a, b);
+        self.asm.set(condition, to);
+        self.settle(rd, to);
+    }
+
+    fn compare_imm(&mut self, rd: u8, a: u8, imm: u32, condition: Condition) {
+        if a == 0 {
+            let holds = match condition {
+                Condition::Less => (imm as i32) > 0,
+                _ => imm > 0,
+            };
+            return self.constant(rd, u32::from(holds));
+        }
+        let to = if rd == a { RAX } else { self.destination(rd) };
+        self.asm.mov_imm(to, 0);
+        let first = self.operand(a);
+        self.asm.alu_imm(Alu::Cmp, first, imm);
+        self.asm.set(condition, to);
+        self.settle(rd, to);
+    }
+
+    fn multiply(&mut self, rd: u8, a: u8, b: u8) {
+        if a == 0 || b == 0 {
+            return self.constant(rd, 0);
+        }
+        let (a, b) = if rd == b { (b, a) } else { (a, b) };
+        let to = self.copy(rd, a);
+        let second = self.operand(b);
+        self.asm.imul(to, second);
+        self.settle(rd, to);
+    }
+
+    fn multiply_high(&mut self, op: Op, rd: u8, a: u8, b: u8) {
+        if a == 0 || b == 0 {
+            return self.constant(rd, 0);
+        }
+        let (first, second) = (self.operand(a), self.operand(b));
+        if op == Op::Mulhu {
+            self.asm.mov(RAX, first);
+        } else {
+            self.asm.sign_extend(RAX, first);
+        }
+        let second = match (op, second) {
+            // Upper halves of host registers that hold a guest's are zero.
+            (Op::Mulhu | Op::Mulhsu, Operand::Reg(reg)) => reg,
+            (Op::Mulhu | Op::Mulhsu, other) => {
+                self.asm.mov(RDX, other);
+                RDX
+            }
+            (_, other) => {
+                self.asm.sign_extend(RDX, other);
+                RDX
+            }
+        };
+        self.asm.imul64(RAX, Operand::Reg(second));
+        self.asm.shift64_imm(Shift::Right, RAX, 32);
+        self.settle(rd, RAX);
+    }
+
+    /// In 64 bits, where the one overflow of 32 bits is none.
+    fn divide_signed(&mut self, op: Op, rd: u8, a: u8, b: u8) {
+        if b == 0 {
+            return self.divided_by_zero(op, rd, a);
+        }
+        let divisor = self.operand(b);
+        self.asm.sign_extend(RDX, divisor);
+        self.asm.store64(Operand::Frame(frame::DIVISOR), RDX);
+        let first = self.source(a, RAX);
+        self.asm.sign_extend(RAX, Operand::Reg(first));
+        self.asm.test64(RDX, RDX);
+        let zero = self.asm.jump_if(Condition::Equal);
+        self.asm.cqo();
+        self.asm.idiv64(Operand::Frame(frame::DIVISOR));
+        self.divided(op == Op::Div, zero, rd);
+    }
+
+    fn divide_unsigned(&mut self, op: Op, rd: u8, a: u8, b: u8) {
+        if b == 0 {
+            return self.divided_by_zero(op, rd, a);
+        }
+        let divisor = self.operand(b);
+        let first = self.source(a, RAX);
+        self.asm.mov(RAX, Operand::Reg(first));
+        match divisor {
+            Operand::Reg(reg) => self.asm.test(reg, reg),
+            other => self.asm.alu_imm(Alu::Cmp, other, 0),
+        }
+        let zero = self.asm.jump_if(Condition::Equal);
+        self.asm.mov_imm(RDX, 0);
+        self.asm.div(divisor);
+        self.divided(op == Op::Divu, zero, rd);
+    }
+
+    /// After a division: `zero` is where it was left out, with the dividend in RAX.
+    fn divided(&mut self, quotient: bool, zero: Fixup, rd: u8) {
+        if quotient {
+            let done = self.asm.jump();
+            let here = self.asm.here();
+            self.asm.land(zero, here);
+            self.asm.mov_imm(RAX, u32::MAX);
+            let here = self.asm.here();
+            self.asm.land(done, here);
+        } else {
+            self.asm.mov(RAX, Operand::Reg(RDX));
+            let here = self.asm.here();
+            self.asm.land(zero, here);
+        }
+        self.settle(rd, RAX);
+    }
+
+    fn divided_by_zero(&mut self, op: Op, rd: u8, a: u8) {
+        if matches!(op, Op::Div | Op::Divu) {
+            self.constant(rd, u32::MAX);
+        } else {
+            self.add_imm(rd, a, 0);
+        }
+    }
+
+    // Control.
+
+    fn link(&mut self, rd: u8, pc: u32) {
+        self.constant(rd, pc.wrapping_add(4));
+    }
+
+    fn branch(&mut self, index: usize, instruction: &Decoded) {
+        let Decoded { op, rs1, rs2, imm, .. } = *instruction;
+        let condition = match op {
+            Op::Beq => Condition::Equal,
+            Op::Bne => Condition::NotEqual,
+            Op::Blt => Condition::Less,
+            Op::Bge => Condition::NotLess,
+            Op::Bltu => Condition::Below,
+            _ => Condition::NotBelow,
+        };
+        self.flags(rs1, rs2);
+        let taken = self.asm.jump_if(condition);
+        self.jump_from(taken, index, imm);
+    }
+
+    /// Has the jump `from` go where the control transfer at `index` leads by `imm`.
+    fn jump_from(&mut self, from: Fixup, index: usize, imm: u32) {
+        let pc = (index as u32) << 2;
+        match target(self.instructions, index, imm) {
+            Some(to) => self.jumps.push((from, to)),
+            None => {
+                let to = pc.wrapping_add(imm);
+                // A misaligned target traps at the jump; one where no instruction is, there.
+                let (pc, refund) = if to.is_multiple_of(4) { (to, 0) } else { (pc, 1) };
+                self.exits.push(Exit {
+                    from,
+                    reason: Reason::Step,
+                    pc,
+                    refund,
+                });
+            }
+        }
+    }
+
+    /// Jumps where `JAL` leads; not if that is what follows.
+    fn jump_to(&mut self, index: usize, imm: u32, last: bool) -> bool {
+        if last && imm == 4 && self.instructions.get(index + 1).is_some_and(Option::is_some) {
+            return false;
+        }
+        let from = self.asm.jump();
+        self.jump_from(from, index, imm);
+        true
+    }
+
+    fn jump_indirect(&mut self, index: usize, instruction: &Decoded) {
+        let Decoded { rd, rs1, imm, .. } = *instruction;
+        let pc = (index as u32) << 2;
+        match self.host(rs1) {
+            Some(reg) if imm != 0 => self.asm.lea_imm(RAX, reg, imm),
+            Some(reg) => self.asm.mov(RAX, Operand::Reg(reg)),
+            None if rs1 == 0 => self.asm.mov_imm(RAX, imm),
+            None => {
+                self.asm.mov(RAX, Operand::Frame(4 * i32::from(rs1)));
+                if imm != 0 {
+                    self.asm.alu_imm(Alu::Add, Operand::Reg(RAX), imm);
+                }
+            }
+        }
+        // A misaligned target traps, and must not have written the link. Bit 0 is left to the table, whose entries are
+        // aligned: a load from between them faults.
+        self.asm.test_al(2);
+        let from = self.asm.jump_if(Condition::NotEqual);
+        self.exits.push(Exit {
+            from,
+            reason: Reason::Step,
+            pc,
+            refund: 1,
+        });
+        self.link(rd, pc);
+        self.asm.lea_beside(RDX, self.table);
+        self.asm.jump_through_table();
+    }
+
+    /// Leaves here.
+    fn exit_now(&mut self, reason: Reason, index: usize, refund: u32) {
+        let from = self.asm.jump();
+        self.exits.push(Exit {
+            from,
+            reason,
+            pc: (index as u32) << 2,
+            refund,
+        });
+    }
+
+    /// Writes what is left to write, and lets all jumps land.
+    fn finish(&mut self, leave: usize) {
+        for Exit {
+            from,
+            reason,
+            pc,
+            refund,
+        } in std::mem::take(&mut self.exits)
+        {
+            let here = self.asm.here();
+            self.asm.land(from, here);
+            if refund != 0 && self.metered {
+                self.asm.alu64_imm(Alu::Add, Operand::Reg(STEPS), refund);
+            }
+            self.asm.mov_imm(RAX, pc);
+            self.asm.mov_imm(RDX, reason as u32);
+            let to_leave = self.asm.jump();
+            self.asm.land(to_leave, leave);
+        }
+        for (from, to) in std::mem::take(&mut self.jumps) {
+            // Every target starts a block.
+            if let Some(entry) = self.entries.get(to) {
+                self.asm.land(from, *entry as usize);
+            }
+        }
+    }
+}
