@@ -1,7 +1,7 @@
 //! How fast the interpreter is: runs an ELF to its end, and prints steps, seconds and steps per second; then how long
 //! it takes to hash what it wrote.
 //!
-//! `cargo run --release -p surety-machine --example interpreter_speed -- bench/machine/mix.elf`
+//! `cargo run --release -p surety-machine --example interpreter_speed -- PROGRAM.elf`
 #![allow(clippy::print_stdout, reason = "prints its figures")]
 
 use std::time::Instant;

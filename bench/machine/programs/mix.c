@@ -1,15 +1,17 @@
-/* What the interpreter's speed is measured on: a sieve (bytes), a matrix product (loads, multiplies), a sort
- * (branches, stores), an xorshift with a hash table (shifts, scattered memory). Halts with a checksum. */
-typedef unsigned int u32;
-typedef unsigned char u8;
+/* A mix of small kernels: a sieve (bytes), a matrix product (loads, multiplies), a sort (branches, stores), an xorshift
+ * with a hash table (shifts, scattered memory). */
+#include "bench.h"
 
+typedef uint32_t u32;
+typedef uint8_t u8;
+
+enum { ROUNDS = SIZE(50, 1) };
 #define N 200000u
 static u8 composite[N];
 static u32 a[64][64], b[64][64], c[64][64];
 static u32 keys[20000];
 static u32 table[1 << 16];
 
-u8 stack[65536] __attribute__((aligned(16)));
 static u32 state = 2463534242u;
 
 static u32 next(void) {
@@ -80,10 +82,8 @@ static u32 scatter(void) {
     return sum;
 }
 
-int main(void) {
+uint32_t run(void) {
     u32 sum = 0;
-    for (int round = 0; round < 20; round++) sum += sieve() + matrix() + sort() + scatter();
-    return (int)sum;
+    for (int round = 0; round < ROUNDS; round++) sum += sieve() + matrix() + sort() + scatter();
+    return sum;
 }
-
-__asm__(".section .text.start\n.globl _start\n_start:\n  la sp, stack\n  li a0, 65536\n  add sp, sp, a0\n  call main\n  li a7, 1\n  ecall\n");
