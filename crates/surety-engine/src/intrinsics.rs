@@ -11,6 +11,7 @@
 //!
 //! Nothing depends on names or symbols: [`find`] compares words. Code elsewhere that happens to be equal is equal.
 
+mod float;
 mod keccak;
 mod matrix;
 mod memory;
@@ -57,6 +58,18 @@ enum Host {
     Dot,
     Matmul,
     Montgomery,
+    Add,
+    Subtract,
+    Multiply,
+    Divide,
+    Root,
+    LessOrEqual,
+    GreaterOrEqual,
+    Unordered,
+    FromSigned,
+    FromUnsigned,
+    ToSigned,
+    ToUnsigned,
 }
 
 /// All there are.
@@ -65,7 +78,12 @@ pub fn all() -> &'static [Intrinsic] {
     &ALL
 }
 
-static ALL: [Intrinsic; 8] = [
+/// Changes whenever a routine does.
+pub(crate) fn fingerprint() -> Vec<u8> {
+    ALL.iter().flat_map(|intrinsic| intrinsic.hash).collect()
+}
+
+static ALL: [Intrinsic; 20] = [
     intrinsic("surety_keccak_f", &table::KECCAK_F, Host::KeccakF),
     intrinsic("surety_sha256_blocks", &table::SHA256_BLOCKS, Host::Sha256),
     intrinsic("memcpy", &table::MEMCPY, Host::Memcpy),
@@ -74,6 +92,18 @@ static ALL: [Intrinsic; 8] = [
     intrinsic("surety_dot_i8", &table::DOT_I8, Host::Dot),
     intrinsic("surety_matmul_i8", &table::MATMUL_I8, Host::Matmul),
     intrinsic("surety_montgomery_256", &table::MONTGOMERY_256, Host::Montgomery),
+    intrinsic("__addsf3", &table::ADDSF3, Host::Add),
+    intrinsic("__subsf3", &table::SUBSF3, Host::Subtract),
+    intrinsic("__mulsf3", &table::MULSF3, Host::Multiply),
+    intrinsic("__divsf3", &table::DIVSF3, Host::Divide),
+    intrinsic("surety_sqrt_f32", &table::SQRT_F32, Host::Root),
+    intrinsic("__lesf2", &table::LESF2, Host::LessOrEqual),
+    intrinsic("__gesf2", &table::GESF2, Host::GreaterOrEqual),
+    intrinsic("__unordsf2", &table::UNORDSF2, Host::Unordered),
+    intrinsic("__floatsisf", &table::FLOATSISF, Host::FromSigned),
+    intrinsic("__floatunsisf", &table::FLOATUNSISF, Host::FromUnsigned),
+    intrinsic("__fixsfsi", &table::FIXSFSI, Host::ToSigned),
+    intrinsic("__fixunssfsi", &table::FIXUNSSFSI, Host::ToUnsigned),
 ];
 
 /// What the generated table says of a routine.
@@ -135,6 +165,18 @@ impl Intrinsic {
             Host::Dot => matrix::dot(registers, space, steps_left),
             Host::Matmul => matrix::product(registers, space, steps_left),
             Host::Montgomery => montgomery::product(registers, space, steps_left),
+            Host::Add => float::add(registers, steps_left),
+            Host::Subtract => float::subtract(registers, steps_left),
+            Host::Multiply => float::multiply(registers, steps_left),
+            Host::Divide => float::divide(registers, steps_left),
+            Host::Root => float::root(registers, steps_left),
+            Host::LessOrEqual => float::compare(registers, steps_left, 1),
+            Host::GreaterOrEqual => float::compare(registers, steps_left, -1),
+            Host::Unordered => float::unordered(registers, steps_left),
+            Host::FromSigned => float::from_signed(registers, steps_left),
+            Host::FromUnsigned => float::from_unsigned(registers, steps_left),
+            Host::ToSigned => float::to_signed(registers, steps_left),
+            Host::ToUnsigned => float::to_unsigned(registers, steps_left),
         }?;
         Some(Applied { pc, steps })
     }

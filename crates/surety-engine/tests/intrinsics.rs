@@ -10,6 +10,8 @@
 mod assembly;
 #[path = "intrinsics/call.rs"]
 mod call;
+#[path = "intrinsics/float.rs"]
+mod float;
 #[path = "intrinsics/keccak.rs"]
 mod keccak;
 #[path = "intrinsics/matrix.rs"]

@@ -16,6 +16,18 @@ pub(crate) const ROUTINES: &[(&str, &str, &str)] = &[
     ("dot_i8", "DOT_I8", "surety_dot_i8"),
     ("matmul_i8", "MATMUL_I8", "surety_matmul_i8"),
     ("montgomery_256", "MONTGOMERY_256", "surety_montgomery_256"),
+    ("float", "ADDSF3", "__addsf3"),
+    ("float", "SUBSF3", "__subsf3"),
+    ("float", "MULSF3", "__mulsf3"),
+    ("float", "DIVSF3", "__divsf3"),
+    ("float", "SQRT_F32", "surety_sqrt_f32"),
+    ("float", "LESF2", "__lesf2"),
+    ("float", "GESF2", "__gesf2"),
+    ("float", "UNORDSF2", "__unordsf2"),
+    ("float", "FLOATSISF", "__floatsisf"),
+    ("float", "FLOATUNSISF", "__floatunsisf"),
+    ("float", "FIXSFSI", "__fixsfsi"),
+    ("float", "FIXUNSSFSI", "__fixunssfsi"),
 ];
 
 /// `crates/surety-guest/asm`.
