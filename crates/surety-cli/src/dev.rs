@@ -313,6 +313,7 @@ async fn operator(
         },
         limits: Limits::default(),
         player: PlayerConfig::default(),
+        engine: Default::default(),
         forced: ForcedConfig::default(),
         metrics: None,
     };

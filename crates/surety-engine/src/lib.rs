@@ -24,7 +24,9 @@
 
 pub mod intrinsics;
 
+mod cache;
 mod code;
+mod codes;
 mod error;
 mod keccak;
 mod kind;
@@ -33,6 +35,7 @@ mod run;
 mod x86_64;
 
 pub use code::{Code, Options, translate};
+pub use codes::Codes;
 pub use error::Error;
 pub use keccak::Lanes;
 pub use kind::{Kind, translated_here};

@@ -6,6 +6,7 @@
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -79,6 +80,9 @@ pub struct Config {
     /// The dispute player.
     #[serde(default)]
     pub player: PlayerConfig,
+    /// How programs are run.
+    #[serde(default)]
+    pub engine: EngineConfig,
     /// Requests made on-chain.
     #[serde(default)]
     pub forced: ForcedConfig,
@@ -286,6 +290,48 @@ impl PlayerConfig {
     }
 }
 
+/// How programs are run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct EngineConfig {
+    /// `translated`, `interpreter`, or `check`: both, compared; no answer is signed where they differ.
+    #[serde(with = "engine_kind")]
+    pub kind: surety_engine::Kind,
+    /// Keep translations in `data_dir`, so that the node starts faster.
+    pub cache: bool,
+}
+
+impl Default for EngineConfig {
+    fn default() -> Self {
+        Self {
+            kind: surety_engine::Kind::default(),
+            cache: true,
+        }
+    }
+}
+
+impl EngineConfig {
+    /// The translations of a node with this configuration.
+    pub fn codes(&self, data_dir: &Path) -> Arc<surety_engine::Codes> {
+        let directory = self.cache.then(|| data_dir.join("engine"));
+        Arc::new(surety_engine::Codes::new(self.kind, directory))
+    }
+}
+
+/// An engine by its name.
+mod engine_kind {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+    use surety_engine::Kind;
+
+    pub(super) fn serialize<S: Serializer>(kind: &Kind, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(kind.name())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Kind, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+    }
+}
+
 /// Requests made on-chain.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -372,6 +418,7 @@ impl Config {
         if let Some(integrity) = &mut self.integrity {
             join(&mut integrity.image_cache);
             integrity.ssh_key.iter_mut().for_each(join);
+            integrity.local_engines.iter_mut().for_each(join);
             integrity.services.iter_mut().for_each(|s| join(&mut s.manifest));
         }
     }

@@ -10,13 +10,14 @@ use std::{
 };
 
 use alloy::primitives::{B256, Bytes};
-use surety_machine::{Machine, Program, RunError, Status as MachineStatus};
+use surety_engine::{Codes, Error as EngineError};
+use surety_machine::{Program, RunError, Status as MachineStatus};
 use surety_primitives::{Outcome, Output, Statement, Status};
 
 use crate::preimages::RunPreimages;
 
 /// Steps between two looks at the clock: some tens of milliseconds.
-const SLICE: u64 = 4_000_000;
+const SLICE: u64 = 16_000_000;
 
 /// What to run.
 #[derive(Debug, Clone)]
@@ -137,14 +138,23 @@ pub trait Executor: Send + Sync {
     fn execute(&self, job: &Job, preimages: &mut RunPreimages, stop: &Stop) -> Result<Run, RunFailure>;
 }
 
-/// The honest executor: the machine's interpreter.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct MachineExecutor;
+/// The honest executor: an engine of the machine.
+#[derive(Debug, Clone, Default)]
+pub struct MachineExecutor {
+    codes: Arc<Codes>,
+}
+
+impl MachineExecutor {
+    /// Runs programs with the engine and the translations of `codes`.
+    pub fn new(codes: Arc<Codes>) -> Self {
+        Self { codes }
+    }
+}
 
 impl Executor for MachineExecutor {
     fn execute(&self, job: &Job, preimages: &mut RunPreimages, stop: &Stop) -> Result<Run, RunFailure> {
         let budget = job.statement.budget.steps();
-        let mut machine = Machine::new(&job.program, job.statement.input.0.0);
+        let mut machine = self.codes.run(&job.program, job.statement.input.0.0).map_err(internal)?;
         machine.set_output_limit(Some(job.output_limit));
         advance(&mut machine, budget, preimages, stop)?;
         let outcome = machine.outcome();
@@ -170,22 +180,31 @@ impl Executor for MachineExecutor {
 }
 
 /// Runs `machine` until its step count is `until` or it ends, in slices.
-pub fn advance(machine: &mut Machine, until: u64, preimages: &mut RunPreimages, stop: &Stop) -> Result<(), RunFailure> {
+pub fn advance(
+    machine: &mut surety_engine::Run,
+    until: u64,
+    preimages: &mut RunPreimages,
+    stop: &Stop,
+) -> Result<(), RunFailure> {
     while machine.status() == MachineStatus::Running && machine.steps() < until {
         stop.check()?;
         let slice = until.min(machine.steps().saturating_add(SLICE));
         machine.run(slice, preimages).map_err(|e| match e {
-            RunError::MissingPreimage(_) if preimages.exceeded() => RunFailure::PreimageLimit {
+            EngineError::Run(RunError::MissingPreimage(_)) if preimages.exceeded() => RunFailure::PreimageLimit {
                 limit: preimages.max_bytes(),
             },
-            RunError::MissingPreimage(hash) => match stop.check() {
+            EngineError::Run(RunError::MissingPreimage(hash)) => match stop.check() {
                 // The search was given up because the time was up.
                 Err(stopped) => stopped,
                 Ok(()) => RunFailure::MissingPreimage(hash.into()),
             },
-            RunError::OutputLimit { limit } => RunFailure::OutputLimit { limit },
-            e => RunFailure::Internal(e.to_string()),
+            EngineError::Run(RunError::OutputLimit { limit }) => RunFailure::OutputLimit { limit },
+            e => internal(e),
         })?;
     }
     Ok(())
+}
+
+pub(crate) fn internal(error: impl std::fmt::Display) -> RunFailure {
+    RunFailure::Internal(error.to_string())
 }

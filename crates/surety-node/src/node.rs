@@ -4,6 +4,7 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use alloy::{primitives::Address, signers::local::PrivateKeySigner};
 use surety_chain::{Actions, Contracts, Deployment, Rpc, Sender, SenderConfig, bindings::IDisputes};
+use surety_engine::Kind;
 use surety_primitives::Domain;
 use tokio::{runtime::Handle, sync::watch, task::JoinHandle};
 
@@ -217,7 +218,11 @@ impl NodeBuilder {
             tracing::warn!(dirs = ?config.program_dirs, "no programs yet: requests will be declined");
         }
         let metrics = Arc::new(Metrics::default());
-        let executor = executor.unwrap_or_else(|| Arc::new(MachineExecutor));
+        let codes = config.engine.codes(&data_dir);
+        if let (Kind::Interpreter, Err(reason)) = (codes.kind(), surety_engine::translated_here()) {
+            tracing::warn!(reason, "programs run in the interpreter, some ten times slower");
+        }
+        let executor = executor.unwrap_or_else(|| Arc::new(MachineExecutor::new(codes.clone())));
         let limits = PoolLimits {
             workers: config.limits.workers as usize,
             queue: config.limits.queue as usize,
@@ -291,6 +296,7 @@ impl NodeBuilder {
 
         let honest: Arc<dyn Tracer> = Arc::new(MachineTracer::new(
             programs.clone(),
+            codes,
             sources.clone(),
             runtime.clone(),
             config.limits.run_preimage_bytes,

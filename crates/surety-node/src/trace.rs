@@ -12,13 +12,14 @@ use std::{
 };
 
 use alloy::primitives::{B256, Bytes};
-use surety_machine::{Checkpoint, Machine, Program};
+use surety_engine::{Codes, Run};
+use surety_machine::{Checkpoint, Program};
 use surety_primitives::{Statement, StatementId};
 use surety_protocol::dispute::{PreimagePart, Transition};
 use tokio::runtime::Handle;
 
 use crate::{
-    executor::{RunFailure, Stop, advance},
+    executor::{RunFailure, Stop, advance, internal},
     preimages::{Lookup, RunPreimages, Sources},
     programs::Programs,
 };
@@ -55,6 +56,7 @@ pub trait Tracer: Send + Sync {
 /// The honest tracer.
 pub struct MachineTracer {
     programs: Arc<Programs>,
+    codes: Arc<Codes>,
     sources: Arc<Sources>,
     runtime: Handle,
     preimage_bytes: u64,
@@ -175,6 +177,7 @@ impl MachineTracer {
     /// Fetches of preimages run on `runtime`.
     pub fn new(
         programs: Arc<Programs>,
+        codes: Arc<Codes>,
         sources: Arc<Sources>,
         runtime: Handle,
         preimage_bytes: u64,
@@ -182,6 +185,7 @@ impl MachineTracer {
     ) -> Self {
         Self {
             programs,
+            codes,
             sources,
             runtime,
             preimage_bytes,
@@ -220,7 +224,7 @@ impl MachineTracer {
     }
 
     /// A machine at the nearest kept point at or before `position`.
-    fn nearest(&self, statement: &Statement, program: &Program, position: u64) -> Machine {
+    fn nearest(&self, statement: &Statement, program: &Program, position: u64) -> Result<Run, RunFailure> {
         let kept = self.traces.lock().ok().and_then(|mut traces| {
             traces.clock = traces.clock.wrapping_add(1);
             let clock = traces.clock;
@@ -229,11 +233,11 @@ impl MachineTracer {
             trace.points.range(..=position).next_back().map(|(_, c)| c.clone())
         });
         match kept {
-            Some(checkpoint) => checkpoint.restore(),
+            Some(checkpoint) => self.codes.restore(&checkpoint).map_err(internal),
             None => {
-                let mut machine = Machine::new(program, statement.input.0.0);
+                let mut machine = self.codes.run(program, statement.input.0.0).map_err(internal)?;
                 machine.set_output_limit(None);
-                machine
+                Ok(machine)
             }
         }
     }
@@ -260,7 +264,7 @@ impl Tracer for MachineTracer {
         }
         let program = self.program(statement)?;
         let mut preimages = self.preimages(statement)?;
-        let mut machine = self.nearest(statement, &program, first);
+        let mut machine = self.nearest(statement, &program, first)?;
         let room = room(self.checkpoint_bytes, program.memory().size());
         // Where there is no room for all points, every n-th is kept.
         let every = positions.len().div_ceil(room.saturating_sub(1).max(1)).max(1);
@@ -286,7 +290,7 @@ impl Tracer for MachineTracer {
     ) -> Result<TraceWitness, RunFailure> {
         let program = self.program(statement)?;
         let mut preimages = self.preimages(statement)?;
-        let mut machine = self.nearest(statement, &program, position);
+        let mut machine = self.nearest(statement, &program, position)?;
         advance(&mut machine, position, &mut preimages, stop)?;
         match kind {
             Transition::Step => {

@@ -237,7 +237,7 @@ pub struct LyingExecutor {
 impl Executor for LyingExecutor {
     fn execute(&self, job: &Job, preimages: &mut RunPreimages, stop: &Stop) -> Result<Run, RunFailure> {
         // The honest run finds the same preimages, and keeps them for the others.
-        let honest = MachineExecutor.execute(job, preimages, stop)?;
+        let honest = MachineExecutor::default().execute(job, preimages, stop)?;
         let budget = job.statement.budget.steps();
         let mut recorder = Recorder {
             source: preimages,

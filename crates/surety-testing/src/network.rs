@@ -65,6 +65,8 @@ pub struct NetworkDevnetConfig {
 pub struct Monitors {
     /// SSH key of each operator; by index, none for those beyond
     pub ssh_keys: Vec<PathBuf>,
+    /// sockets that hosts' `unix:` endpoints may name
+    pub local_engines: Vec<PathBuf>,
 }
 
 impl Default for NetworkDevnetConfig {
@@ -328,7 +330,9 @@ impl NetworkDevnet {
                     image_cache: home.join("images"),
                     image_cache_bytes: 8 << 30,
                     ssh_key: monitors.ssh_keys.get(index as usize).cloned(),
+                    local_engines: monitors.local_engines.clone(),
                     plain_registries: Vec::new(),
+                    simulated_quotes: true,
                     answer_ms: 4_000,
                     deploy_seconds: 120,
                     deployments: 64,
@@ -343,6 +347,7 @@ impl NetworkDevnet {
                 preimages: PreimageConfig::default(),
                 limits: Limits::default(),
                 player: PlayerConfig::default(),
+                engine: Default::default(),
                 forced: ForcedConfig::default(),
                 metrics: None,
             };

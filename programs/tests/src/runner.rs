@@ -131,7 +131,26 @@ impl Program {
     /// When it reads what it was not given, or goes on for ever.
     pub fn call(&self, input: &[u8]) -> anyhow::Result<Answer> {
         let mut preimages = self.preimages.clone();
-        self.run(input, &mut preimages, &mut |_, error| Err(error.into()))
+        let mut hints = Hints {
+            hints: Vec::new(),
+            rest: &mut preimages,
+        };
+        let mut preimages = WithInput::new(input, &mut hints);
+        // Both engines, compared.
+        let mut run = surety_engine::Run::new(surety_engine::Kind::Check, &self.program, keccak256(input))?;
+        anyhow::ensure!(
+            run.run(BUDGET, &mut preimages)? != Status::Running,
+            "still running after {BUDGET} steps"
+        );
+        let outcome = run.outcome();
+        Ok(Answer {
+            status: outcome.status,
+            exit: outcome.exit,
+            output: run.output().to_vec(),
+            canonical: run.output_is_canonical(),
+            steps: run.steps(),
+            hints: hints.hints,
+        })
     }
 
     /// Calls it on an engine that lies: where the program reads the preimage of `hash`, it gets `lie`.

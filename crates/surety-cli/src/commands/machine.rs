@@ -12,7 +12,8 @@ use std::{
 use alloy::{hex, primitives::Bytes};
 use clap::{Args, Subcommand};
 use serde_json::json;
-use surety_machine::{Hash, Machine, Preimages, Program, RunError, Status, TrapCause, WithInput, keccak256};
+use surety_engine::{Error as EngineError, Kind, Run as EngineRun};
+use surety_machine::{Hash, Preimages, Program, RunError, Status, TrapCause, WithInput, keccak256};
 
 use crate::{
     exit::Failure,
@@ -51,6 +52,9 @@ pub struct Job {
     /// big-endian u32 length and bytes). Names are free; preimages are known by their hash.
     #[arg(long, value_name = "DIR")]
     preimages: Vec<PathBuf>,
+    /// What runs it: translated (host code), interpreter (the reference), or check (both; stops at the first difference).
+    #[arg(long, value_name = "ENGINE", default_value_t = Kind::Translated)]
+    engine: Kind,
 }
 
 /// Arguments of `surety machine run`.
@@ -126,20 +130,26 @@ pub fn load(path: &Path) -> Result<Program, Failure> {
 /// A job made ready.
 struct Ready {
     program: Program,
+    machine: EngineRun,
     input: Bytes,
     directory: Folder,
 }
 
 impl Job {
-    fn ready(&self) -> Result<Ready, Failure> {
+    fn ready(&self, ui: Ui) -> Result<Ready, Failure> {
         let program = load(&self.elf)?;
         let input = self.input.read()?;
         let mut directory = Folder::default();
         for path in &self.preimages {
             directory.index(path)?;
         }
+        if let (Kind::Translated | Kind::Check, Err(reason)) = (self.engine, surety_engine::translated_here()) {
+            ui.note(&format!("{reason}: the interpreter runs the program"));
+        }
+        let machine = EngineRun::new(self.engine, &program, keccak256(&input)).map_err(run_failure)?;
         Ok(Ready {
             program,
+            machine,
             input,
             directory,
         })
@@ -148,11 +158,11 @@ impl Job {
 
 fn execute(args: &Run, ui: Ui) -> Result<(), Failure> {
     let Ready {
-        program,
+        mut machine,
         input,
         mut directory,
-    } = args.job.ready()?;
-    let mut machine = Machine::new(&program, keccak256(&input));
+        ..
+    } = args.job.ready(ui)?;
     machine.set_output_limit(Some(args.output_limit));
     let start = Instant::now();
     advance(&mut machine, args.budget, &input, &mut directory, ui)?;
@@ -172,6 +182,7 @@ fn execute(args: &Run, ui: Ui) -> Result<(), Failure> {
     let _infallible = writeln!(text, "output      {output}");
     let _infallible = writeln!(text, "steps       {}", grouped(machine.steps()));
     let _infallible = writeln!(text, "state root  {state_root}");
+    let _infallible = writeln!(text, "engine      {}", machine.kind());
     let rate = machine.steps() as f64 / seconds.max(1e-9) / 1e6;
     let _infallible = write!(text, "seconds     {seconds:.6} ({rate:.1} million steps a second)");
     ui.result(
@@ -181,6 +192,7 @@ fn execute(args: &Run, ui: Ui) -> Result<(), Failure> {
             "exit_code": outcome.exit,
             "output": output,
             "steps": machine.steps(),
+            "engine": machine.kind().name(),
             "state_root": state_root,
             "seconds": seconds,
         }),
@@ -189,7 +201,7 @@ fn execute(args: &Run, ui: Ui) -> Result<(), Failure> {
 }
 
 /// Runs up to a step, with progress.
-fn advance(machine: &mut Machine, until: u64, input: &[u8], directory: &mut Folder, ui: Ui) -> Result<(), Failure> {
+fn advance(machine: &mut EngineRun, until: u64, input: &[u8], directory: &mut Folder, ui: Ui) -> Result<(), Failure> {
     let mut progress = ui.progress();
     let mut preimages = WithInput::new(input, directory);
     while machine.status() == Status::Running && machine.steps() < until {
@@ -201,11 +213,17 @@ fn advance(machine: &mut Machine, until: u64, input: &[u8], directory: &mut Fold
     Ok(())
 }
 
-fn run_failure(error: RunError) -> Failure {
-    let next = match error {
-        RunError::MissingPreimage(_) => "put the preimage into a directory and name it with --preimages",
-        RunError::WrongPreimage { .. } | RunError::PreimageTooLong { .. } => "correct the directory of preimages",
-        RunError::OutputLimit { .. } => "raise --output-limit",
+fn run_failure(error: EngineError) -> Failure {
+    let next = match &error {
+        EngineError::Run(RunError::MissingPreimage(_)) => {
+            "put the preimage into a directory and name it with --preimages"
+        }
+        EngineError::Run(RunError::WrongPreimage { .. } | RunError::PreimageTooLong { .. }) => {
+            "correct the directory of preimages"
+        }
+        EngineError::Run(RunError::OutputLimit { .. }) => "raise --output-limit",
+        EngineError::Memory { .. } => "free some memory, or raise the limit of address space (ulimit -v)",
+        EngineError::Differ { .. } => "use --engine interpreter, and report the program with its input",
     };
     Failure::new(error, next)
 }
@@ -267,10 +285,10 @@ fn inspect(args: &Inspect, ui: Ui) -> Result<(), Failure> {
 fn prove(args: &Prove, ui: Ui) -> Result<(), Failure> {
     let Ready {
         program,
+        mut machine,
         input,
         mut directory,
-    } = args.job.ready()?;
-    let mut machine = Machine::new(&program, keccak256(&input));
+    } = args.job.ready(ui)?;
     machine.set_output_limit(None);
     advance(&mut machine, args.step, &input, &mut directory, ui)?;
 

@@ -220,12 +220,84 @@ impl Code {
         unsafe { enter(context, entry.address) }
     }
 
-    pub(super) fn translated(&self) -> &Translated {
-        &self.translated
+    /// What [`Code::decode`] makes this code of again.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let Translated {
+            blocks,
+            lengths,
+            enter,
+            miss,
+            fault,
+            ..
+        } = &self.translated;
+        let code = self.code();
+        let mut bytes = Vec::with_capacity(code.len() + lengths.len() + 16 * blocks.len() + 64);
+        let counts = [code.len(), lengths.len(), blocks.len(), self.functions.len()];
+        for number in counts.map(|count| count as u32).iter().chain([enter, miss, fault]) {
+            bytes.extend(number.to_le_bytes());
+        }
+        for block in blocks {
+            for number in [block.first, block.count, block.entry, block.body] {
+                bytes.extend(number.to_le_bytes());
+            }
+        }
+        for (address, intrinsic) in &self.functions {
+            bytes.extend(address.to_le_bytes());
+            bytes.extend(intrinsic.hash);
+        }
+        bytes.extend(lengths);
+        bytes.extend(code);
+        bytes
+    }
+
+    /// The code that was encoded to `bytes`, which are known to be whole; `None` if they are no such thing.
+    pub(crate) fn decode(program: &Program, bytes: &[u8]) -> Option<Self> {
+        let mut rest = bytes;
+        let mut number = || {
+            let (first, tail) = rest.split_first_chunk::<4>()?;
+            rest = tail;
+            Some(u32::from_le_bytes(*first))
+        };
+        let (length, count) = (number()? as usize, number()? as usize);
+        let (block_count, function_count) = (number()?, number()?);
+        let (enter, miss, fault) = (number()?, number()?, number()?);
+        if count != program.instructions().len() || block_count as usize > count {
+            return None;
+        }
+        let mut blocks = Vec::with_capacity(block_count as usize);
+        for _ in 0..block_count {
+            blocks.push(Block {
+                first: number()?,
+                count: number()?,
+                entry: number()?,
+                body: number()?,
+            });
+        }
+        let mut functions = Vec::new();
+        for _ in 0..function_count {
+            let (address, tail) = rest.split_first_chunk::<4>()?;
+            let (hash, tail) = tail.split_first_chunk::<32>()?;
+            rest = tail;
+            let known = intrinsics::all().iter().find(|known| known.hash == *hash)?;
+            functions.push((u32::from_le_bytes(*address), known));
+        }
+        let (lengths, code) = rest.split_at_checked(count)?;
+        if code.len() != length {
+            return None;
+        }
+        let translated = Translated {
+            bytes: code.to_vec(),
+            blocks,
+            lengths: lengths.to_vec(),
+            enter,
+            miss,
+            fault,
+        };
+        Self::map(translated, functions, true).ok()
     }
 
     /// The host code.
-    pub(super) fn code(&self) -> &[u8] {
+    pub(crate) fn code(&self) -> &[u8] {
         // SAFETY: readable, and never written while `self` is there.
         unsafe { std::slice::from_raw_parts(self.mapping.at(0), self.length) }
     }

@@ -62,7 +62,6 @@ pub(super) mod context {
     pub(in super::super) const MEMORY: i32 = offset_of!(Context, memory) as i32;
     pub(in super::super) const STEPS: i32 = offset_of!(Context, steps) as i32;
     pub(in super::super) const PC: i32 = offset_of!(Context, pc) as i32;
-    pub(in super::super) const REASON: i32 = offset_of!(Context, reason) as i32;
     pub(in super::super) const FAULT: i32 = offset_of!(Context, fault) as i32;
     pub(in super::super) const FAULT_RAX: i32 = offset_of!(Context, fault_rax) as i32;
 }

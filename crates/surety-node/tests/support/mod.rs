@@ -348,6 +348,7 @@ pub fn config(dir: &Path) -> Config {
             grace_seconds: 2,
             ..PlayerConfig::default()
         },
+        engine: Default::default(),
         forced: ForcedConfig::default(),
         metrics: Some(MetricsConfig {
             listen: "127.0.0.1:0".parse().unwrap(),
