@@ -2,6 +2,7 @@
 
 mod builds;
 mod clock;
+mod figures;
 mod measure;
 mod peer;
 mod peers;
@@ -88,18 +89,33 @@ fn main() -> Result<()> {
         eprintln!();
         rows.push(row);
     }
+    let figures = if arguments.peers.is_empty() || arguments.peers.iter().any(|peer| peer == "engine") {
+        eprintln!("bench: translation, start, dissection");
+        figures::measure(
+            &here.join("../../programs/elf/explorer.elf"),
+            &programs,
+            &builds,
+            rounds,
+            arguments.clock,
+        )?
+    } else {
+        Vec::new()
+    };
     let report = Report {
         rows,
         peers: peers.iter().map(|peer| peer.name()).collect(),
         versions,
         missing,
-        figures: Vec::new(),
+        figures,
         rounds,
         quick: arguments.quick,
         clock: arguments.clock.to_string(),
         machine: machine(cpu)?,
     };
     print!("{}", report.table());
+    for (name, value) in &report.figures {
+        println!("{name}: {value}");
+    }
     let failed = report
         .rows
         .iter()

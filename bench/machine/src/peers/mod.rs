@@ -1,5 +1,6 @@
 //! The engines that are measured, one module each.
 
+mod engine;
 mod interpreter;
 mod polkavm;
 mod process;
@@ -11,6 +12,8 @@ use crate::peer::Peer;
 pub(crate) fn all() -> Vec<Box<dyn Peer>> {
     vec![
         Box::new(process::Process::NATIVE),
+        Box::new(engine::Engine { metered: true }),
+        Box::new(engine::Engine { metered: false }),
         Box::new(process::Process::NATIVE_VECTORISED),
         Box::new(wasmtime::Wasmtime { fuel: false }),
         Box::new(wasmtime::Wasmtime { fuel: true }),
