@@ -13,6 +13,7 @@ import {Certificates} from "./libraries/Certificates.sol";
 import {Field, Fields} from "./libraries/Fields.sol";
 import {Verdicts} from "./libraries/Verdicts.sol";
 import {LibBit} from "solady/utils/LibBit.sol";
+import {LibCall} from "solady/utils/LibCall.sol";
 import {SafeTransferLib} from "solady/utils/SafeTransferLib.sol";
 
 /// @title Integrity
@@ -89,6 +90,8 @@ contract Integrity is IIntegrity {
     /// A member that was bonded when its set was fixed has a bond for `leaveDelay` at least.
     uint64 private constant AGE_DIVISOR = 2;
     uint256 private constant SERVICE_SHIFT = 96;
+    /// For asking a service who owns it, where that must not decide whether others get what is theirs.
+    uint256 private constant OWNER_GAS = 50_000;
 
     mapping(uint256 deployment => Record) private _deployments;
     mapping(address service => uint256) public deploymentCount;
@@ -272,7 +275,8 @@ contract Integrity is IIntegrity {
         record.host = word.set(LOCKED, 0);
         (address service, address host) = (_serviceOf(deployment), word.get(HOST).toAddress());
         Loss[] memory losses = new Loss[](1);
-        losses[0] = Loss(host, _ownerOf(service));
+        address victim = _findOwner(service);
+        losses[0] = Loss(host, victim == address(0) ? record.reporter : victim);
         uint256 slashed = staking.slash(service, losses, new address[](0), record.reporter, msg.sender);
         records.incident(service, host, slashed);
         emit Punished(deployment, host, slashed);
@@ -291,9 +295,11 @@ contract Integrity is IIntegrity {
             _refund(deployment, record);
             _unlock(deployment, record);
         } else {
-            if (status != Status.DRIFTED && status != Status.UNREACHABLE) revert WrongStatus(deployment, status);
-            if (state.get(ESCROW) == 0) revert NothingToSettle(deployment);
-            _refund(deployment, record);
+            // A retired one has something left if its service had no owner then.
+            if (status != Status.DRIFTED && status != Status.UNREACHABLE && status != Status.RETIRED) {
+                revert WrongStatus(deployment, status);
+            }
+            if (!_refund(deployment, record)) revert NothingToSettle(deployment);
         }
     }
 
@@ -586,15 +592,17 @@ contract Integrity is IIntegrity {
         emit Earned(deployment, operator, amount);
     }
 
-    /// Credits the service's owner with what is left.
-    function _refund(uint256 deployment, Record storage record) private {
+    /// Credits the service's owner with what is left. What there is nobody to give to stays.
+    /// @return done whether there was something, and somebody
+    function _refund(uint256 deployment, Record storage record) private returns (bool done) {
         uint256 state = record.state;
         uint256 amount = state.get(ESCROW) * UNIT;
-        if (amount == 0) return;
+        address owner = amount == 0 ? address(0) : _findOwner(_serviceOf(deployment));
+        if (owner == address(0)) return false;
         record.state = state.set(ESCROW, 0);
-        address owner = _ownerOf(_serviceOf(deployment));
         creditOf[owner] += amount;
         emit Refunded(deployment, owner, amount);
+        return true;
     }
 
     /// Releases the host's bond: one that wins nothing loses nothing.
@@ -618,6 +626,16 @@ contract Integrity is IIntegrity {
 
     function _ownerOf(address service) private view returns (address) {
         return IService(service).owner();
+    }
+
+    /// The service's owner; zero if the contract does not say, in little gas and one word: it is its owner's code, and
+    /// must not hold up the host's bond.
+    function _findOwner(address service) private view returns (address) {
+        (bool success,, bytes memory said) =
+            LibCall.tryStaticCall(service, OWNER_GAS, 32, abi.encodeCall(IService.owner, ()));
+        if (!success || said.length != 32) return address(0);
+        uint256 word = uint256(bytes32(said));
+        return word > type(uint160).max ? address(0) : word.toAddress();
     }
 
     function _list(address operator) private pure returns (address[] memory list) {

@@ -46,6 +46,27 @@ contract AbsencesTest is Test {
     }
 }
 
+/// A service that does not say who owns it.
+contract HidesItsOwner {
+    uint256 private immutable _way;
+
+    constructor(uint256 way) {
+        _way = way;
+    }
+
+    function owner() external view {
+        uint256 way = _way;
+        if (way == 0) revert("nobody");
+        assembly ("memory-safe") {
+            if eq(way, 1) { for {} 1 {} {} }
+            if eq(way, 2) { revert(0, 0x10000) }
+            // No address.
+            mstore(0, not(0))
+            return(0, 32)
+        }
+    }
+}
+
 contract IntegrityTest is IntegrityFixture {
     // Plans
 
@@ -601,7 +622,7 @@ contract IntegrityTest is IntegrityFixture {
         assertStatus(Status.RETIRED);
         assertEq(integrity.creditOf(OWNER), left);
         assertEq(staking.stakeOf(service, host).locks, 0);
-        vm.expectRevert(abi.encodeWithSelector(IIntegrity.WrongStatus.selector, deployment, Status.RETIRED));
+        vm.expectRevert(abi.encodeWithSelector(IIntegrity.NothingToSettle.selector, deployment));
         integrity.settle(deployment);
         // What was earned can still be collected.
         integrity.collect(deployment, set, 1);
@@ -619,6 +640,43 @@ contract IntegrityTest is IntegrityFixture {
         integrity.retire(deployment);
         vm.expectRevert(abi.encodeWithSelector(IIntegrity.WrongStatus.selector, deployment, Status.RETIRED));
         integrity.fund(deployment, 1 gwei);
+    }
+
+    /// A service is its owner's code: whatever it does when it is asked who owns it, the host gets its bond back, and what
+    /// is left waits for an owner.
+    function test_P7_aServiceThatHidesItsOwnerKeepsNoBond() public {
+        bytes memory code = service.code;
+        uint256 second = deployTo(host);
+        run();
+        for (uint256 way; way < 4; ++way) {
+            vm.etch(service, address(new HidesItsOwner(way)).code);
+            uint256 snapshot = vm.snapshotState();
+            vm.prank(HOLDER);
+            integrity.retire(second);
+            vm.prank(HOLDER);
+            integrity.retire(deployment);
+            vm.warp(vm.getBlockTimestamp() + integrity.graceOf(deployment));
+            integrity.settle{gas: 1_000_000}(deployment);
+            assertStatus(Status.RETIRED);
+            assertEq(staking.stakeOf(service, host).locks, 0);
+            vm.expectRevert(abi.encodeWithSelector(IIntegrity.NothingToSettle.selector, deployment));
+            integrity.settle(deployment);
+            vm.etch(service, code);
+            integrity.settle(deployment);
+            assertEq(integrity.creditOf(OWNER), FUNDS);
+            assertEq(stateOf().escrow, 0);
+            vm.revertToState(snapshot);
+        }
+    }
+
+    /// Nor does it keep a drifted host's bond locked for ever: who recorded the drift stands in for the victim.
+    function test_P7_aServiceThatHidesItsOwnerStopsNoPunishment() public {
+        run();
+        record(1, Verdict.DRIFTED, everybody());
+        vm.etch(service, address(new HidesItsOwner(0)).code);
+        integrity.punish(deployment);
+        assertEq(staking.stakeOf(service, host).bond, 0);
+        assertEq(staking.creditOf(REPORTER), uint256(BOND) * 65 / 100);
     }
 
     function test_retire_refusesStrangers() public {

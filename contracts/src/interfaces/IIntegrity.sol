@@ -200,11 +200,12 @@ interface IIntegrity {
     // Anyone
 
     /// @notice Slashes the bond of the host of a drifted deployment, once. The victim is the service's owner, the reporter
-    /// who recorded the drift.
+    /// who recorded the drift; where the service names no owner, its part is the reporter's.
     function punish(uint256 deployment) external;
 
     /// @notice Gives what is left of a deployment that is over back to the service's owner. One that is retiring can be
-    /// settled `grace` seconds after it was retired; that releases its host's bond.
+    /// settled `grace` seconds after it was retired; that releases its host's bond. While the service names no owner, what
+    /// is left stays, and can be settled later.
     function settle(uint256 deployment) external;
 
     /// @notice Credits the member's owner with what it earned in a set and has not collected.
