@@ -51,7 +51,11 @@ impl Codes {
     /// The engine that runs programs: the interpreter where none can be translated.
     #[must_use]
     pub fn kind(&self) -> Kind {
-        if crate::translated_here().is_ok() { self.kind } else { Kind::Interpreter }
+        if crate::translated_here().is_ok() {
+            self.kind
+        } else {
+            Kind::Interpreter
+        }
     }
 
     /// The program's code; `None` if the engine needs none.
@@ -104,7 +108,10 @@ impl Codes {
             slot.bytes = bytes;
         }
         while kept.codes.values().map(|slot| slot.bytes).sum::<usize>() > MAX_BYTES {
-            let others = kept.codes.iter().filter(|(other, slot)| **other != hash && slot.bytes > 0);
+            let others = kept
+                .codes
+                .iter()
+                .filter(|(other, slot)| **other != hash && slot.bytes > 0);
             let Some(oldest) = others.min_by_key(|(_, slot)| slot.used).map(|(other, _)| *other) else {
                 return;
             };

@@ -54,8 +54,8 @@ impl PairHasher for Lanes {
 mod x86 {
     use std::arch::x86_64::{
         __m256i, __m512i, _mm256_andnot_si256, _mm256_or_si256, _mm256_set1_epi64x, _mm256_setr_epi64x,
-        _mm256_storeu_si256, _mm256_xor_si256, _mm512_rolv_epi64,
-        _mm512_set1_epi64, _mm512_setr_epi64, _mm512_storeu_si512, _mm512_ternarylogic_epi64, _mm512_xor_si512,
+        _mm256_storeu_si256, _mm256_xor_si256, _mm512_rolv_epi64, _mm512_set1_epi64, _mm512_setr_epi64,
+        _mm512_storeu_si512, _mm512_ternarylogic_epi64, _mm512_xor_si512,
     };
 
     use surety_machine::Hash;
@@ -110,7 +110,11 @@ mod x86 {
                 for constant in ROUNDS {
                     let mut columns = [state[0]; 5];
                     for x in 0..5 {
-                        columns[x] = $xor3($xor3(state[x], state[x + 5], state[x + 10]), state[x + 15], state[x + 20]);
+                        columns[x] = $xor3(
+                            $xor3(state[x], state[x + 5], state[x + 10]),
+                            state[x + 15],
+                            state[x + 20],
+                        );
                     }
                     let mut moved = [state[0]; 25];
                     let mut effect = [state[0]; 5];
@@ -122,8 +126,11 @@ mod x86 {
                     }
                     for y in 0..5 {
                         for x in 0..5 {
-                            state[5 * y + x] =
-                                $chi(moved[5 * y + x], moved[5 * y + (x + 1) % 5], moved[5 * y + (x + 2) % 5]);
+                            state[5 * y + x] = $chi(
+                                moved[5 * y + x],
+                                moved[5 * y + (x + 1) % 5],
+                                moved[5 * y + (x + 2) % 5],
+                            );
                         }
                     }
                     state[0] = $xor(state[0], $set(constant as i64));
@@ -174,12 +181,33 @@ mod x86 {
         _mm256_or_si256(_mm256_sllv_epi64(a, up), _mm256_srlv_epi64(a, down))
     }
 
-    permutation!(permute_eight, "avx512f", __m512i, _mm512_set1_epi64, _mm512_xor_si512, xor3_eight, chi_eight, turn_eight);
-    permutation!(permute_four, "avx2", __m256i, _mm256_set1_epi64x, _mm256_xor_si256, xor3_four, chi_four, turn_four);
+    permutation!(
+        permute_eight,
+        "avx512f",
+        __m512i,
+        _mm512_set1_epi64,
+        _mm512_xor_si512,
+        xor3_eight,
+        chi_eight,
+        turn_eight
+    );
+    permutation!(
+        permute_four,
+        "avx2",
+        __m256i,
+        _mm256_set1_epi64x,
+        _mm256_xor_si256,
+        xor3_four,
+        chi_four,
+        turn_four
+    );
 
     /// Word `i` of a pair.
     fn word(pair: &[u8; 64], i: usize) -> i64 {
-        pair.as_chunks::<8>().0.get(i).map_or(0, |bytes| i64::from_le_bytes(*bytes))
+        pair.as_chunks::<8>()
+            .0
+            .get(i)
+            .map_or(0, |bytes| i64::from_le_bytes(*bytes))
     }
 
     /// # Safety

@@ -88,9 +88,12 @@ impl Run {
         let Some(code) = code.filter(|_| kind != Kind::Interpreter) else {
             return Ok(Run(Engine::Interpreter(Box::new(Machine::new(program, input_hash)))));
         };
-        Self::native(kind, code, || Machine::new(program, input_hash), || {
-            Native::new(program, input_hash, code.native.clone())
-        })
+        Self::native(
+            kind,
+            code,
+            || Machine::new(program, input_hash),
+            || Native::new(program, input_hash, code.native.clone()),
+        )
     }
 
     /// A machine at a checkpoint. It keeps no output unless a limit is set.
@@ -98,9 +101,12 @@ impl Run {
         let Some(code) = code.filter(|_| kind != Kind::Interpreter) else {
             return Ok(Run(Engine::Interpreter(Box::new(checkpoint.restore()))));
         };
-        Self::native(kind, code, || checkpoint.restore(), || {
-            Native::restore(checkpoint, code.native.clone())
-        })
+        Self::native(
+            kind,
+            code,
+            || checkpoint.restore(),
+            || Native::restore(checkpoint, code.native.clone()),
+        )
     }
 
     fn native(
@@ -289,7 +295,10 @@ impl Check {
             format!("state 0x{root}, address {pc:#x}, step {steps}")
         };
         // They agree after `low` steps and not after `high`.
-        let (mut low, mut high) = (before.steps(), self.reference.steps().max(self.translated.machine().steps()));
+        let (mut low, mut high) = (
+            before.steps(),
+            self.reference.steps().max(self.translated.machine().steps()),
+        );
         while low + 1 < high {
             let middle = low + (high - low) / 2;
             let Ok(translated) = Native::restore(before, self.code.native.clone()) else {

@@ -4,7 +4,10 @@
 mod support;
 
 use proptest::prelude::*;
-use support::{compare::engines_agree, generate::{Source, program}};
+use support::{
+    compare::engines_agree,
+    generate::{Source, program},
+};
 
 #[test]
 fn programs_are_translated_here() {

@@ -97,7 +97,16 @@ impl Assembler {
 
     /// Prefixes, opcode, and the bytes that name `reg` and `rm`. `byte` says that one of them is used as 8 bits, which
     /// takes a prefix so that the numbers 4 to 7 name the low bytes. `after` bytes follow the operand.
-    fn operands(&mut self, wide: bool, prefix: Option<u8>, opcode: &[u8], reg: Reg, rm: Operand, byte: bool, after: i64) {
+    fn operands(
+        &mut self,
+        wide: bool,
+        prefix: Option<u8>,
+        opcode: &[u8],
+        reg: Reg,
+        rm: Operand,
+        byte: bool,
+        after: i64,
+    ) {
         if let Some(prefix) = prefix {
             self.byte(prefix);
         }
@@ -394,7 +403,15 @@ impl Assembler {
 
     /// The low byte of `to` = 1 if the condition holds, else 0.
     pub(super) fn set(&mut self, condition: Condition, to: Reg) {
-        self.operands(false, None, &[0x0f, 0x90 | condition as u8], 0, Operand::Reg(to), true, 0);
+        self.operands(
+            false,
+            None,
+            &[0x0f, 0x90 | condition as u8],
+            0,
+            Operand::Reg(to),
+            true,
+            0,
+        );
     }
 
     pub(super) fn jump_if(&mut self, condition: Condition) -> Fixup {

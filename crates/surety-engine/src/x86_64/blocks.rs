@@ -58,7 +58,10 @@ pub(super) fn far_target(index: usize, upper: &Decoded, next: &Decoded) -> u32 {
 }
 
 fn ends_block(op: Op) -> bool {
-    matches!(op.instruction().effect, Effect::Branch(_) | Effect::Jump(_) | Effect::Call)
+    matches!(
+        op.instruction().effect,
+        Effect::Branch(_) | Effect::Jump(_) | Effect::Call
+    )
 }
 
 impl Plan {

@@ -69,7 +69,11 @@ impl Code {
     /// Translates a program.
     pub(crate) fn translate(program: &Program, metered: bool, with_intrinsics: bool) -> io::Result<Self> {
         let instructions = program.instructions();
-        let functions = if with_intrinsics { functions(program) } else { Vec::new() };
+        let functions = if with_intrinsics {
+            functions(program)
+        } else {
+            Vec::new()
+        };
         let starts: Vec<u32> = functions.iter().map(|(address, _)| *address).collect();
         let plan = Plan::new(program, &starts);
         let mut marks = Marks::new(instructions.len());
@@ -198,7 +202,9 @@ impl Code {
         let Some(offset) = address.checked_sub(self.range().start) else {
             return false;
         };
-        let Ok(offset) = usize::try_from(offset) else { return false };
+        let Ok(offset) = usize::try_from(offset) else {
+            return false;
+        };
         if offset + JUMP_THROUGH_TABLE.len() > self.length {
             return false;
         }

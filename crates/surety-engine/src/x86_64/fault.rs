@@ -200,7 +200,9 @@ unsafe fn pass_on(signal: i32, info: *mut libc::siginfo_t, context: *mut libc::c
         .find(|(number, _)| **number == signal)
         .map_or(std::ptr::null_mut(), |(_, before)| before.load(Ordering::Acquire));
     // SAFETY: written once before the handler was installed, and never freed.
-    let Some(before) = (unsafe { before.as_ref() }) else { return };
+    let Some(before) = (unsafe { before.as_ref() }) else {
+        return;
+    };
     // SAFETY: what the system would do: run the handler that was there, or take the default action again.
     unsafe {
         match before.sa_sigaction {

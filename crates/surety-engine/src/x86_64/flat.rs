@@ -46,7 +46,9 @@ impl Flat {
     /// Memory that starts as `tree`.
     pub(super) fn new(tree: Tree) -> io::Result<Self> {
         let size = tree.size() as usize;
-        let chunk = (size / MAX_CHUNKS).max(MIN_CHUNK).min(size.next_multiple_of(PAGE_BYTES));
+        let chunk = (size / MAX_CHUNKS)
+            .max(MIN_CHUNK)
+            .min(size.next_multiple_of(PAGE_BYTES));
         Ok(Flat {
             mapping: Mapping::reserve(GUARD + REACH + GUARD)?,
             shift: chunk.trailing_zeros(),
@@ -73,7 +75,9 @@ impl Flat {
     /// Called from the handler of faults too: it allocates nothing and takes no locks.
     pub(super) fn make(&mut self, address: u32, write: bool) -> bool {
         let number = (address >> self.shift) as usize;
-        let Some(chunk) = self.chunks.get_mut(number) else { return false };
+        let Some(chunk) = self.chunks.get_mut(number) else {
+            return false;
+        };
         let (offset, length) = (number << self.shift, 1_usize << self.shift);
         let read_write = libc::PROT_READ | libc::PROT_WRITE;
         let to = match (*chunk, write) {
@@ -91,7 +95,9 @@ impl Flat {
                 for at in (offset..offset + length).step_by(PAGE_BYTES) {
                     if let Some(bytes) = self.tree.page_bytes((at / PAGE_BYTES) as u32) {
                         // SAFETY: within the chunk, which was just made writable; a page is copied whole.
-                        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), self.mapping.at(GUARD + at), PAGE_BYTES) };
+                        unsafe {
+                            std::ptr::copy_nonoverlapping(bytes.as_ptr(), self.mapping.at(GUARD + at), PAGE_BYTES)
+                        };
                     }
                 }
                 if write {
@@ -196,7 +202,9 @@ impl DataMemory for Flat {
             lanes,
         } = self;
         let (length, size) = (1_usize << *shift, tree.size() as usize);
-        let numbers: Vec<usize> = (0..chunks.len()).filter(|n| chunks.get(*n) == Some(&Chunk::Dirty)).collect();
+        let numbers: Vec<usize> = (0..chunks.len())
+            .filter(|n| chunks.get(*n) == Some(&Chunk::Dirty))
+            .collect();
         let old = tree.clone();
         let pages = numbers.iter().flat_map(|number| {
             let start = number << *shift;
@@ -215,7 +223,9 @@ impl DataMemory for Flat {
         tree.update_pages(changed, lanes);
         for number in numbers {
             // Where it cannot be protected again it stays dirty, and is compared again.
-            if mapping.protect(GUARD + (number << *shift), length, libc::PROT_READ).is_ok()
+            if mapping
+                .protect(GUARD + (number << *shift), length, libc::PROT_READ)
+                .is_ok()
                 && let Some(chunk) = chunks.get_mut(number)
             {
                 *chunk = Chunk::Clean;

@@ -30,7 +30,11 @@ impl Mapping {
 
     /// The address at an offset, which may be that of its end.
     pub(super) fn at(&self, offset: usize) -> *mut u8 {
-        assert!(offset <= self.length, "offset {offset} is past the mapping's {} bytes", self.length);
+        assert!(
+            offset <= self.length,
+            "offset {offset} is past the mapping's {} bytes",
+            self.length
+        );
         // SAFETY: within the mapping.
         unsafe { self.start.as_ptr().add(offset) }
     }

@@ -11,16 +11,25 @@ use super::{
     frame::{Context, Reason},
 };
 
-/// After so many accesses that the host's memory could not serve, a run goes on in the interpreter: each costs some
-/// microseconds, and a hostile program could make nothing else.
-const MAX_FAULTS: u32 = 4096;
+/// What leaving translated code costs, in steps of the interpreter: for a jump that no block starts at, and for an
+/// access that the host's memory could not serve.
+const MISS_COST: u64 = 32;
+const FAULT_COST: u64 = 2_000;
+/// How much of that may be spent beyond the steps taken before the interpreter goes on for a while: so a program that
+/// does nothing else is not much slower than in the interpreter.
+const CREDIT: u64 = 1 << 20;
+/// For how many steps it goes on.
+const WHILE: u64 = 1 << 18;
 
 /// A machine that runs translated code.
 #[derive(Debug)]
 pub(crate) struct Machine {
     machine: surety_machine::Machine<Flat>,
     code: Arc<Code>,
-    faults: u32,
+    /// What leaving translated code has cost since this machine was made.
+    spent: u64,
+    /// The step it was made at, less what the interpreter has taken because of `spent`.
+    start: u64,
 }
 
 /// What comes after translated code has been left.
@@ -29,8 +38,8 @@ enum Next {
     Enter,
     /// The interpreter takes a step.
     Step,
-    /// The interpreter takes all that are left.
-    Rest,
+    /// The interpreter takes so many, if so many are left.
+    Steps(u64),
 }
 
 impl Machine {
@@ -39,7 +48,8 @@ impl Machine {
         Ok(Machine {
             machine: surety_machine::Machine::with_memory(program, input_hash, memory),
             code,
-            faults: 0,
+            spent: 0,
+            start: 0,
         })
     }
 
@@ -48,7 +58,8 @@ impl Machine {
         Ok(Machine {
             machine: checkpoint.restore_with(memory),
             code,
-            faults: 0,
+            spent: 0,
+            start: checkpoint.steps(),
         })
     }
 
@@ -74,7 +85,8 @@ impl Machine {
                 Next::Step => {
                     self.machine.step(until, preimages)?;
                 }
-                Next::Rest => {
+                Next::Steps(count) => {
+                    let until = until.min(self.machine.steps().saturating_add(count));
                     self.machine.run(until, preimages)?;
                 }
             }
@@ -83,8 +95,11 @@ impl Machine {
     }
 
     fn enter(&mut self, code: &Code, until: u64) -> Next {
-        if self.faults > MAX_FAULTS {
-            return Next::Rest;
+        let earned = self.machine.steps().saturating_sub(self.start).saturating_add(CREDIT);
+        if self.spent > earned {
+            self.spent = 0;
+            self.start = self.machine.steps().saturating_add(WHILE);
+            return Next::Steps(WHILE);
         }
         let Some(entry) = code.entry(self.machine.pc()) else {
             return Next::Step;
@@ -99,7 +114,11 @@ impl Machine {
         let left = until - *running.steps;
         // What is left of the block is more than may be run.
         let Some(steps) = left.checked_sub(entry.charge) else {
-            return if code.is_metered() { Next::Rest } else { Next::Step };
+            return if code.is_metered() {
+                Next::Steps(left)
+            } else {
+                Next::Step
+            };
         };
         let mut context = Context {
             registers: *running.registers,
@@ -116,18 +135,19 @@ impl Machine {
         *running.pc = context.pc;
         *running.steps = until - context.steps;
         if context.reason == Reason::Limit as u32 {
-            return Next::Rest;
+            return Next::Steps(context.steps);
         }
         if context.reason == Reason::Step as u32 {
             return Next::Step;
         }
         if context.reason == Reason::Miss as u32 {
+            self.spent += MISS_COST;
             return Next::Enter;
         }
         if context.reason == Reason::Intrinsic as u32 {
             return self.intrinsic(code, until);
         }
-        self.faults += 1;
+        self.spent += FAULT_COST;
         if code.is_table_jump(context.fault) {
             // The target is past the code, or has bit 0 set, which is cleared.
             *running.pc = (context.fault_rax as u32) & !1;

@@ -6,7 +6,9 @@
 use surety_machine::{Decoded, Effect, Op, Width};
 
 use super::{
-    assembler::{Alu, Assembler, Condition, Fixup, MEMORY, Operand, RAX, RBP, RBX, RDI, RDX, RSI, RSP, Reg, STEPS, Shift},
+    assembler::{
+        Alu, Assembler, Condition, Fixup, MEMORY, Operand, RAX, RBP, RBX, RDI, RDX, RSI, RSP, Reg, STEPS, Shift,
+    },
     assembler::{R12, R13},
     blocks::{MAX_BLOCK, Marks, Plan, far_target, target},
     frame::{self, Reason, context},
@@ -86,7 +88,10 @@ pub(super) fn translate(
         exits: Vec::new(),
         jumps: Vec::new(),
     };
-    translator.asm.bytes.reserve(instructions.len().saturating_mul(9).saturating_add(FIXED_BYTES));
+    translator
+        .asm
+        .bytes
+        .reserve(instructions.len().saturating_mul(9).saturating_add(FIXED_BYTES));
     let enter = translator.enter();
     let (leave, miss, fault) = translator.leave();
     let mut blocks = Vec::new();
@@ -249,7 +254,11 @@ impl Translator<'_> {
     /// The instruction after `index`, if it is in the same block.
     fn following(&self, index: usize, end: usize) -> Option<Decoded> {
         let next = index + 1;
-        if next < end { self.instructions.get(next).copied().flatten() } else { None }
+        if next < end {
+            self.instructions.get(next).copied().flatten()
+        } else {
+            None
+        }
     }
 
     /// Translates the instruction at `index`, and those after it that go with it. Gives their number, and whether the
@@ -400,8 +409,24 @@ impl Translator<'_> {
             Op::Div | Op::Rem => self.divide_signed(op, rd, rs1, rs2),
             Op::Divu | Op::Remu => self.divide_unsigned(op, rd, rs1, rs2),
             // Those that set no register.
-            Op::Jal | Op::Jalr | Op::Beq | Op::Bne | Op::Blt | Op::Bge | Op::Bltu | Op::Bgeu | Op::Lb | Op::Lh | Op::Lw
-            | Op::Lbu | Op::Lhu | Op::Sb | Op::Sh | Op::Sw | Op::Fence | Op::Ecall => {}
+            Op::Jal
+            | Op::Jalr
+            | Op::Beq
+            | Op::Bne
+            | Op::Blt
+            | Op::Bge
+            | Op::Bltu
+            | Op::Bgeu
+            | Op::Lb
+            | Op::Lh
+            | Op::Lw
+            | Op::Lbu
+            | Op::Lhu
+            | Op::Sb
+            | Op::Sh
+            | Op::Sw
+            | Op::Fence
+            | Op::Ecall => {}
         }
         1
     }

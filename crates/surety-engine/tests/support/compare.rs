@@ -59,11 +59,21 @@ pub fn engines_agree(program: &Program, source: &mut Source<'_>, every: u64, mos
     let mut run = start()?;
     for until in 1..=every {
         advance(&mut reference, &mut run, until)?;
-        same(&mut reference, &mut run, until % 16 == 0, &format!("step by step, {until}"))?;
+        same(
+            &mut reference,
+            &mut run,
+            until % 16 == 0,
+            &format!("step by step, {until}"),
+        )?;
         let mut fresh = start()?;
         let mut other = Machine::new(program, input);
         advance(&mut other, &mut fresh, until)?;
-        same(&mut other, &mut fresh, until % 8 == 0, &format!("from the start, {until}"))?;
+        same(
+            &mut other,
+            &mut fresh,
+            until % 8 == 0,
+            &format!("from the start, {until}"),
+        )?;
         if reference.status() != Status::Running {
             break;
         }

@@ -54,7 +54,20 @@ fn value(source: &mut Source<'_>, words: u32) -> u32 {
         0 | 1 => DATA + 4 * source.below(0x1800),
         2 => DATA + source.below(0x7000),
         3 => 4 * source.below(words),
-        4 => source.pick(&[0, 1, 2, 3, 31, 32, 0x7fff_ffff, 0x8000_0000, 0xffff_ffff, 0xffff_fffe, 0xffff, 0x80]),
+        4 => source.pick(&[
+            0,
+            1,
+            2,
+            3,
+            31,
+            32,
+            0x7fff_ffff,
+            0x8000_0000,
+            0xffff_ffff,
+            0xffff_fffe,
+            0xffff,
+            0x80,
+        ]),
         5 => source.below(64),
         6 => MEMORY - 8 + source.below(16),
         _ => source.number(),
@@ -63,7 +76,11 @@ fn value(source: &mut Source<'_>, words: u32) -> u32 {
 
 fn register(source: &mut Source<'_>) -> u8 {
     // Few registers meet each other more often.
-    if source.below(4) == 0 { source.below(32) as u8 } else { source.pick(&[0, 1, 2, 5, 8, 10, 11, 12, 15, 31]) }
+    if source.below(4) == 0 {
+        source.below(32) as u8
+    } else {
+        source.pick(&[0, 1, 2, 5, 8, 10, 11, 12, 15, 31])
+    }
 }
 
 fn immediate(source: &mut Source<'_>) -> u32 {
@@ -74,57 +91,101 @@ fn immediate(source: &mut Source<'_>) -> u32 {
     }
 }
 
-fn instruction(source: &mut Source<'_>, at: u32, words: u32) -> u32 {
+/// Two registers keep addresses of data, so that not all programs trap at their first access.
+const POINTERS: [u8; 2] = [2, 8];
+
+fn instruction(source: &mut Source<'_>, at: u32, words: u32) -> Vec<u32> {
     let choice = source.below(100);
     let of = |source: &mut Source<'_>, wanted: fn(&Effect) -> bool| {
-        let ops: Vec<Op> = TABLE.iter().filter(|row| wanted(&row.effect)).map(|row| row.op).collect();
+        let ops: Vec<Op> = TABLE
+            .iter()
+            .filter(|row| wanted(&row.effect))
+            .map(|row| row.op)
+            .collect();
         source.pick(&ops)
     };
     let (rd, rs1, rs2) = (register(source), register(source), register(source));
+    let rd = if POINTERS.contains(&rd) && source.below(16) != 0 {
+        9
+    } else {
+        rd
+    };
+    let base = if source.below(3) == 0 {
+        rs1
+    } else {
+        source.pick(&POINTERS)
+    };
     let near = |source: &mut Source<'_>| {
-        let to = if source.below(3) == 0 { source.below(words + 4) } else { (at + source.below(12)).saturating_sub(5) };
+        let to = if source.below(3) == 0 {
+            source.below(words + 4)
+        } else {
+            (at + source.below(12)).saturating_sub(5)
+        };
         let odd = if source.below(40) == 0 { 2 } else { 0 };
         (to.wrapping_sub(at)).wrapping_mul(4).wrapping_add(odd)
     };
-    match choice {
+    let one = match choice {
         0..=44 => {
             let op = of(source, |effect| matches!(effect, Effect::Set(_)));
-            let rd = if matches!(op, Op::Lui | Op::Auipc) && source.below(2) == 0 { rs1 } else { rd };
+            let rd = if matches!(op, Op::Lui | Op::Auipc) && source.below(2) == 0 {
+                rs1
+            } else {
+                rd
+            };
             let imm = immediate(source);
-            let imm = if matches!(op, Op::Lui | Op::Auipc) && source.below(2) == 0 { source.below(0x12) << 12 } else { imm };
+            let imm = if matches!(op, Op::Lui | Op::Auipc) && source.below(2) == 0 {
+                source.below(0x12) << 12
+            } else {
+                imm
+            };
             word(op, rd, rs1, rs2, imm)
         }
         45..=49 => {
             // Pairs that a translator joins.
-            let count = source.pick(&[16, 24, 8]);
-            source.pick(&[
-                word(Op::Slli, rd, rd, 0, count),
-                word(Op::Srli, rd, rd, 0, count),
-                word(Op::Srai, rd, rd, 0, count),
-                word(Op::Lui, rd, 0, 0, DATA),
-                word(Op::Addi, rd, rd, 0, count),
-                word(Op::Lw, rd, rd, 0, 4 * count),
-            ])
+            let count = source.pick(&[16, 16, 24, 24, 8]);
+            let load = of(source, |effect| matches!(effect, Effect::Load(..)));
+            let upper = source.pick(&[DATA, DATA, 0, 0x1_0000, 0xffff_f000]);
+            let second = source.pick(&[rd, rd, rd, rs1]);
+            return source
+                .pick(&[
+                    [word(Op::Slli, rd, rs1, 0, count), word(Op::Srli, second, rd, 0, count)],
+                    [word(Op::Slli, rd, rs1, 0, count), word(Op::Srai, second, rd, 0, count)],
+                    [word(Op::Lui, rd, 0, 0, upper), word(Op::Addi, second, rd, 0, 4 * count)],
+                    [word(Op::Auipc, rd, 0, 0, 0), word(Op::Addi, second, rd, 0, 4 * count)],
+                    [word(Op::Lui, rd, 0, 0, upper), word(load, second, rd, 0, 4 * count)],
+                    [
+                        word(Op::Auipc, rd, 0, 0, 0),
+                        word(Op::Jalr, second, rd, 0, 4 * (count % 5)),
+                    ],
+                ])
+                .to_vec();
         }
         50..=64 => {
             let op = of(source, |effect| matches!(effect, Effect::Load(..)));
-            word(op, rd, rs1, 0, immediate(source))
+            word(op, rd, base, 0, immediate(source))
         }
         65..=74 => {
             let op = of(source, |effect| matches!(effect, Effect::Store(_)));
-            word(op, 0, rs1, rs2, immediate(source))
+            word(op, 0, base, rs2, immediate(source))
         }
         75..=87 => {
             let op = of(source, |effect| matches!(effect, Effect::Branch(_)));
             word(op, 0, rs1, rs2, near(source))
         }
         88..=90 => word(Op::Jal, source.pick(&[0, 1, rd]), 0, 0, near(source)),
-        91..=94 => word(Op::Jalr, source.pick(&[0, 1, rd]), rs1, 0, source.pick(&[0, 0, 0, 4, 8, 1, 2, 0xffff_fffc])),
+        91..=94 => word(
+            Op::Jalr,
+            source.pick(&[0, 1, rd]),
+            rs1,
+            0,
+            source.pick(&[0, 0, 0, 4, 8, 1, 2, 0xffff_fffc]),
+        ),
         95..=96 => word(Op::Ecall, 0, 0, 0, 0),
         97 => word(Op::Fence, 0, 0, 0, 0),
         98 => word(Op::Addi, 17, 0, 0, source.below(7)),
         _ => source.number(),
-    }
+    };
+    vec![one]
 }
 
 /// A program: registers are given values, then anything happens.
@@ -133,13 +194,18 @@ pub fn program(source: &mut Source<'_>) -> Program {
     let words = 62 + body;
     let mut code = Vec::new();
     for register in 1..32_u8 {
-        let value = if register == 17 { source.below(7) } else { value(source, words) };
+        let value = match register {
+            17 => source.below(7),
+            2 | 8 => DATA + 0x1000 + 4 * source.below(0x400),
+            _ => value(source, words),
+        };
         let low = ((value << 20) as i32 >> 20) as u32;
         code.push(word(Op::Lui, register, 0, 0, value.wrapping_sub(low)));
         code.push(word(Op::Addi, register, register, 0, low));
     }
-    for at in 0..body {
-        code.push(instruction(source, 62 + at, words));
+    while (code.len() as u32) < words {
+        let at = code.len() as u32;
+        code.extend(instruction(source, at, words));
     }
     let bytes: Vec<u8> = code.iter().flat_map(|word| word.to_le_bytes()).collect();
     let size = bytes.len() as u32;

@@ -1,0 +1,338 @@
+//! Programs that mean harm: whatever they do, time and memory stay bounded, and the result is the interpreter's.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
+
+mod support;
+
+use support::{
+    compare::{INPUT, engines_agree, preimages},
+    generate::{Source, word},
+};
+use surety_engine::{Kind, Options, Run, translate};
+use surety_machine::{MAX_CODE_BYTES, Machine, Op, Program, RunError, Segment, Status, TrapCause, keccak256};
+
+const ECALL: u32 = 0x73;
+
+fn bytes(code: &[u32]) -> Vec<u8> {
+    code.iter().flat_map(|word| word.to_le_bytes()).collect()
+}
+
+/// A program with this code at address 0 and so much memory.
+fn program(code: &[u32], memory: u64) -> Program {
+    let code = bytes(code);
+    let start = (code.len() as u32).next_multiple_of(4096);
+    let segments = [
+        Segment {
+            address: 0,
+            bytes: &code,
+            size: code.len() as u32,
+            executable: true,
+        },
+        Segment {
+            address: start,
+            bytes: &[],
+            size: (memory - u64::from(start)) as u32,
+            executable: false,
+        },
+    ];
+    Program::new(&segments, 0, Vec::new()).unwrap()
+}
+
+fn run(program: &Program, until: u64) -> Run {
+    let mut run = Run::new(Kind::Translated, program, keccak256(INPUT)).unwrap();
+    assert_eq!(run.kind(), Kind::Translated);
+    run.run(until, &mut preimages()).unwrap();
+    run
+}
+
+fn agrees(program: &Program, until: u64) {
+    let mut reference = Machine::new(program, keccak256(INPUT));
+    reference.run(until, &mut preimages()).unwrap();
+    let mut run = run(program, until);
+    assert_eq!((run.steps(), run.pc()), (reference.steps(), reference.pc()));
+    assert_eq!(run.state_root(), reference.state_root());
+}
+
+fn small(code: &[u32]) -> Program {
+    program(code, 0x1_0000)
+}
+
+#[test]
+fn an_endless_loop_ends_with_its_budget() {
+    // In one instruction, in two, and through a register.
+    for code in [
+        vec![word(Op::Jal, 0, 0, 0, 0)],
+        vec![word(Op::Addi, 5, 5, 0, 1), word(Op::Jal, 0, 0, 0, (-4_i32) as u32)],
+        vec![word(Op::Addi, 5, 0, 0, 4), word(Op::Jalr, 0, 5, 0, 0)],
+        vec![word(Op::Beq, 0, 0, 0, 0)],
+    ] {
+        let program = small(&code);
+        for budget in [0, 1, 2, 3, 7, 1_000_003] {
+            agrees(&program, budget);
+        }
+        let run = run(&program, 30_000_001);
+        assert_eq!((run.status(), run.steps()), (Status::Running, 30_000_001));
+    }
+}
+
+#[test]
+fn p3_a_short_program_is_out_of_steps_at_each_index() {
+    let code: Vec<u32> = (0..200)
+        .map(|i| match i % 9 {
+            0 => word(Op::Lui, 5, 0, 0, 0x8000),
+            1 => word(Op::Addi, 5, 5, 0, 16),
+            2 => word(Op::Sw, 0, 5, 6, 4),
+            3 => word(Op::Slli, 6, 5, 0, 16),
+            4 => word(Op::Srli, 6, 6, 0, 16),
+            5 => word(Op::Lui, 7, 0, 0, 0x8000),
+            6 => word(Op::Lw, 7, 7, 0, 20),
+            7 => word(Op::Div, 8, 6, 7, 0),
+            _ => word(Op::Add, 9, 9, 8, 0),
+        })
+        .collect();
+    let program = small(&code);
+    for budget in 0..=202 {
+        agrees(&program, budget);
+    }
+}
+
+#[test]
+fn every_instruction_can_be_jumped_to() {
+    // 300 instructions in one block, and a jump to each of them with bit 0 clear and set.
+    let mut code = vec![0; 2];
+    code.extend((0..300).map(|i| match i % 3 {
+        0 => word(Op::Addi, 6, 6, 0, i),
+        1 => word(Op::Lui, 7, 0, 0, i << 12),
+        _ => word(Op::Addi, 7, 7, 0, i),
+    }));
+    code.push(word(Op::Addi, 17, 0, 0, 1));
+    code.push(ECALL);
+    for to in 0..302_u32 {
+        for odd in 0..2 {
+            code[0] = word(Op::Addi, 5, 0, 0, 4 * to + odd);
+            code[1] = word(Op::Jalr, 1, 5, 0, 0);
+            agrees(&small(&code), 1_000);
+        }
+    }
+    for to in [2_u32, 1206, 0x7fe] {
+        code[0] = word(Op::Addi, 5, 0, 0, to);
+        agrees(&small(&code), 1_000);
+    }
+}
+
+#[test]
+fn a_guest_reaches_no_memory_but_its_own() {
+    // Loads and stores of every width at addresses around every edge: each in memory, or a trap as the interpreter's.
+    for memory in [1_u64 << 16, 1 << 20, 1 << 32] {
+        let edges = [0, memory as u32, 1 << 31, u32::MAX - 7, (memory - 8) as u32];
+        for edge in edges {
+            for offset in [0_i32, 1, 2, 3, 4, 7, 8, -1, -2, -4, 2047, -2048] {
+                for op in [Op::Lb, Op::Lhu, Op::Lw, Op::Sb, Op::Sh, Op::Sw] {
+                    let low = ((edge << 20) as i32 >> 20) as u32;
+                    let code = [
+                        word(Op::Lui, 5, 0, 0, edge.wrapping_sub(low)),
+                        word(Op::Addi, 5, 5, 0, low),
+                        word(op, 6, 5, 5, offset as u32),
+                        word(op, 6, 0, 5, offset as u32),
+                        ECALL,
+                    ];
+                    agrees(&program(&code, memory), 10);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn faults_without_end_stay_bounded() {
+    // Reads the last word of 4 GiB by an address that wraps, which the host cannot do directly, for ever.
+    let code = [
+        word(Op::Lw, 6, 0, 0, (-4_i32) as u32),
+        word(Op::Addi, 5, 5, 0, 1),
+        word(Op::Jal, 0, 0, 0, (-8_i32) as u32),
+    ];
+    agrees(&program(&code, 1 << 32), 1_000_000);
+    // Jumps that no table has an entry for.
+    let code = [
+        word(Op::Auipc, 5, 0, 0, 0),
+        word(Op::Jalr, 1, 5, 0, 13),
+        word(Op::Addi, 6, 6, 0, 1),
+        word(Op::Addi, 6, 6, 0, 1),
+        word(Op::Jal, 0, 0, 0, (-16_i32) as u32),
+    ];
+    agrees(&small(&code), 1_000_000);
+}
+
+#[test]
+fn four_gib_touched_page_by_page() {
+    // Each page of 4 GiB is read, one in 64 written: 4 GiB are never all in the host's memory.
+    let code = [
+        word(Op::Lui, 5, 0, 0, 0x1000),
+        word(Op::Lui, 8, 0, 0, 0x1000),
+        word(Op::Lui, 9, 0, 0, 0x4_0000),
+        // Over the code's own page too, which changes nothing about what runs.
+        word(Op::Lw, 6, 7, 0, 0),
+        word(Op::Add, 7, 7, 8, 0),
+        word(Op::Bne, 0, 7, 0, (-8_i32) as u32),
+        word(Op::Sw, 0, 7, 9, 0),
+        word(Op::Add, 7, 7, 9, 0),
+        word(Op::Bne, 0, 7, 0, (-8_i32) as u32),
+        word(Op::Addi, 17, 0, 0, 1),
+        ECALL,
+    ];
+    let program = program(&code, 1 << 32);
+    agrees(&program, u64::MAX);
+    assert_eq!(run(&program, u64::MAX).status(), Status::Halted);
+}
+
+#[test]
+fn code_of_the_largest_size() {
+    // 8,388,608 instructions of the kinds that become longest.
+    let count = MAX_CODE_BYTES as usize / 4;
+    let code: Vec<u32> = (0..count as u32)
+        .map(|i| match i % 4 {
+            0 => word(Op::Rem, (i % 31) as u8 + 1, (i % 29) as u8 + 1, (i % 23) as u8 + 1, 0),
+            1 => word(Op::Beq, 0, (i % 31) as u8, (i % 29) as u8, 2044),
+            2 => word(Op::Jalr, (i % 31) as u8, (i % 29) as u8, 0, 2),
+            _ => word(
+                Op::Mulhsu,
+                (i % 31) as u8 + 1,
+                (i % 29) as u8 + 1,
+                (i % 23) as u8 + 1,
+                0,
+            ),
+        })
+        .collect();
+    let program = program(&code, 1 << 26);
+    let translated = translate(&program, Options::default()).unwrap().unwrap();
+    // What SECURITY.md says of the host code of any program.
+    assert!(translated.bytes() <= 112 * count + 4096, "{}", translated.bytes());
+    let mut run = Run::with_code(Kind::Translated, Some(&translated), &program, keccak256(INPUT)).unwrap();
+    let mut reference = Machine::new(&program, keccak256(INPUT));
+    run.run(100_000, &mut preimages()).unwrap();
+    reference.run(100_000, &mut preimages()).unwrap();
+    assert_eq!(run.state_root(), reference.state_root());
+}
+
+#[test]
+fn megabytes_of_output() {
+    // Writes 64 KiB again and again.
+    let code = [
+        word(Op::Addi, 17, 0, 0, 2),
+        word(Op::Addi, 10, 0, 0, 0),
+        word(Op::Lui, 11, 0, 0, 0x1_0000),
+        ECALL,
+        word(Op::Jal, 0, 0, 0, (-12_i32) as u32),
+    ];
+    let program = small(&code);
+    let mut run = Run::new(Kind::Translated, &program, keccak256(INPUT)).unwrap();
+    let limit = 3 << 20;
+    run.set_output_limit(Some(limit));
+    let stopped = run.run(u64::MAX, &mut preimages());
+    assert!(
+        matches!(
+            stopped,
+            Err(surety_engine::Error::Run(RunError::OutputLimit { limit: 3_145_728 }))
+        ),
+        "{stopped:?}"
+    );
+    assert_eq!(run.output().len(), limit);
+    run.set_output_limit(None);
+    run.run(run.steps() + 100_000, &mut preimages()).unwrap();
+    assert!(run.output().is_empty());
+    let mut reference = Machine::new(&program, keccak256(INPUT));
+    reference.set_output_limit(None);
+    reference.run(run.steps(), &mut preimages()).unwrap();
+    assert_eq!(run.state_root(), reference.state_root());
+}
+
+#[test]
+fn stores_over_code_change_data_and_no_instruction() {
+    let code = [
+        word(Op::Addi, 5, 0, 0, 0x73),
+        word(Op::Sw, 0, 0, 5, 12),
+        word(Op::Fence, 0, 0, 0, 0),
+        word(Op::Addi, 6, 6, 0, 1),
+        word(Op::Lw, 7, 0, 0, 12),
+        0xffff_ffff,
+    ];
+    let program = small(&code);
+    let run = run(&program, 100);
+    assert_eq!(run.outcome().trap(), Some(TrapCause::Illegal));
+    assert_eq!((run.registers()[6], run.registers()[7]), (1, 0x73));
+    agrees(&program, 100);
+}
+
+#[test]
+fn a_missing_preimage_is_asked_for_again() {
+    let mut code = vec![
+        word(Op::Addi, 17, 0, 0, 4),
+        ECALL,
+        word(Op::Addi, 17, 0, 0, 3),
+        word(Op::Addi, 12, 10, 0, 0),
+        word(Op::Lui, 10, 0, 0, 0x8000),
+        word(Op::Addi, 11, 0, 0, 0),
+        ECALL,
+    ];
+    code.push(0);
+    let program = small(&code);
+    let mut run = Run::new(Kind::Translated, &program, keccak256(INPUT)).unwrap();
+    let missing = run.run(100, &mut surety_machine::MemoryPreimages::default());
+    assert!(
+        matches!(missing, Err(surety_engine::Error::Run(RunError::MissingPreimage(_)))),
+        "{missing:?}"
+    );
+    assert_eq!(run.steps(), 1);
+    run.run(100, &mut preimages()).unwrap();
+    assert_eq!(run.read_memory(0x8000, INPUT.len() as u32).unwrap(), INPUT);
+    engines_agree(&program, &mut Source::new(b"any"), 30, 100).unwrap();
+}
+
+#[test]
+fn many_threads_share_code() {
+    let code = [
+        word(Op::Lui, 5, 0, 0, 0x8000),
+        word(Op::Sw, 0, 5, 6, 0),
+        word(Op::Lw, 7, 5, 0, 0),
+        word(Op::Addi, 6, 7, 0, 3),
+        word(Op::Jal, 0, 0, 0, (-12_i32) as u32),
+    ];
+    let program = small(&code);
+    let code = translate(&program, Options::default()).unwrap();
+    let mut reference = Machine::new(&program, keccak256(INPUT));
+    reference.run(2_000_000, &mut preimages()).unwrap();
+    let expected = reference.state_root();
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                let mut run = Run::with_code(Kind::Translated, code.as_ref(), &program, keccak256(INPUT)).unwrap();
+                for until in (0..=2_000_000).step_by(9_973).chain([2_000_000]) {
+                    run.run(until, &mut preimages()).unwrap();
+                }
+                assert_eq!(run.state_root(), expected);
+            });
+        }
+    });
+}
+
+#[test]
+fn code_can_be_run_and_not_written() {
+    let program = small(&[word(Op::Jal, 0, 0, 0, 0)]);
+    let run = run(&program, 10);
+    // No mapping of this process is both; those of translated code are among them while `run` lives.
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+    let both: Vec<_> = maps
+        .lines()
+        .filter(|line| {
+            line.split_whitespace()
+                .nth(1)
+                .is_some_and(|p| p.contains('w') && p.contains('x'))
+        })
+        .collect();
+    assert!(both.is_empty(), "{both:?}");
+    let anonymous = maps.lines().filter(|line| {
+        let parts: Vec<_> = line.split_whitespace().collect();
+        parts.get(1) == Some(&"r-xp") && parts.len() == 5
+    });
+    assert!(anonymous.count() >= 1);
+    drop(run);
+}
