@@ -7,6 +7,7 @@
     .option push
     .option norelax
     .option norvc
+    .option arch, +m
 
 /* The exponent, 1 for subnormal numbers; the significand, its leading bit at 31. */
 .macro FLOAT_UNPACK exponent, significand, from, t

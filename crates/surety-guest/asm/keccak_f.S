@@ -12,6 +12,7 @@
     .option push
     .option norelax
     .option norvc
+    .option arch, +m
     .p2align 2
     .globl surety_keccak_f
     .type surety_keccak_f, @function

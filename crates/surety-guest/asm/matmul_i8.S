@@ -9,6 +9,7 @@
     .option push
     .option norelax
     .option norvc
+    .option arch, +m
     .p2align 2
     .globl surety_matmul_i8
     .type surety_matmul_i8, @function

@@ -7,6 +7,7 @@
     .option push
     .option norelax
     .option norvc
+    .option arch, +m
     .p2align 2
     .globl memcmp
     .type memcmp, @function

@@ -6,6 +6,7 @@
     .option push
     .option norelax
     .option norvc
+    .option arch, +m
     .p2align 2
     .globl memset
     .type memset, @function

@@ -10,6 +10,7 @@
     .option push
     .option norelax
     .option norvc
+    .option arch, +m
     .p2align 2
     .globl surety_montgomery_256
     .type surety_montgomery_256, @function

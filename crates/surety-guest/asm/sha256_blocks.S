@@ -9,6 +9,7 @@
     .option push
     .option norelax
     .option norvc
+    .option arch, +m
     .p2align 2
     .globl surety_sha256_blocks
     .type surety_sha256_blocks, @function

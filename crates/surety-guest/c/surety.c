@@ -257,6 +257,7 @@ size_t surety_tree_read(const uint8_t root[32], uint64_t offset, void *into, siz
 
 /* --- what freestanding C needs --- */
 
+#ifndef SURETY_FAST_MEMORY /* else asm/ has memcpy, memset and memcmp */
 void *memcpy(void *restrict to, const void *restrict from, size_t length) {
     uint8_t *d = to;
     const uint8_t *s = from;
@@ -267,6 +268,7 @@ void *memcpy(void *restrict to, const void *restrict from, size_t length) {
     for (; length > 0; length--) *d++ = *s++;
     return to;
 }
+#endif
 
 void *memmove(void *to, const void *from, size_t length) {
     uint8_t *d = to;
@@ -276,6 +278,7 @@ void *memmove(void *to, const void *from, size_t length) {
     return to;
 }
 
+#ifndef SURETY_FAST_MEMORY
 void *memset(void *to, int byte, size_t length) {
     uint8_t *d = to;
     for (; length > 0 && ((uint32_t)d & 3) != 0; length--) *d++ = (uint8_t)byte;
@@ -291,6 +294,7 @@ int memcmp(const void *a, const void *b, size_t length) {
         if (*p != *q) return *p < *q ? -1 : 1;
     return 0;
 }
+#endif
 
 size_t strlen(const char *text) {
     size_t length = 0;

@@ -48,6 +48,8 @@ pub use hash::keccak256;
 pub use revert::Revert;
 
 #[cfg(target_arch = "riscv32")]
+pub mod fast;
+#[cfg(target_arch = "riscv32")]
 mod heap;
 #[cfg(target_arch = "riscv32")]
 mod io;

@@ -4,7 +4,7 @@
 
 use programs_tests::Program;
 
-const PROGRAMS: [&str; 4] = ["explorer", "echo", "sort", "echo-c"];
+const PROGRAMS: [&str; 6] = ["explorer", "echo", "sort", "echo-c", "library", "library-c"];
 
 #[test]
 fn code_and_memory_trees_are_shallow() {
