@@ -12,6 +12,8 @@ use std::{path::PathBuf, str::FromStr};
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
+use crate::deploy::Specification;
+
 pub use serve::{serve, serve_stdio};
 
 /// What whoever is at the other end may ask for.
@@ -22,6 +24,19 @@ pub enum Role {
     Monitor,
     /// may also load an image and create and start a deployment's container; nothing else
     Deployer,
+}
+
+impl Default for Grants {
+    fn default() -> Self {
+        Self {
+            plans: Plans::Only(Vec::new()),
+            deployments: MAX_DEPLOYMENTS,
+            any_container: false,
+            binds: Vec::new(),
+            capabilities: Vec::new(),
+            host_network: false,
+        }
+    }
 }
 
 impl FromStr for Role {
@@ -36,10 +51,29 @@ impl FromStr for Role {
     }
 }
 
-/// What the host's owner lets deployments have beyond a container's usual rights. Nothing, by default: who deploys is
-/// drawn from strangers.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// What the host's owner has agreed to run. A deployer is drawn from strangers, and the plan is the service's owner's:
+/// neither may decide alone what runs here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Plans {
+    /// these, whatever the deployment's number
+    Only(Vec<Specification>),
+    /// whatever the other end says
+    Any,
+}
+
+/// Most containers of deployments on a host, unless its owner says otherwise.
+pub const MAX_DEPLOYMENTS: usize = 16;
+
+/// What the host's owner lets deployments have beyond a container's usual rights, and which there may be. Nothing, by
+/// default: who deploys is drawn from strangers.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Grants {
+    /// what may be deployed
+    pub plans: Plans,
+    /// containers of deployments, running or not, that may be here at once
+    pub deployments: usize,
+    /// whether containers may be looked at that are no deployments' (whose names do not begin with `surety-`)
+    pub any_container: bool,
     /// paths of the host that may be mounted, with all below them
     pub binds: Vec<PathBuf>,
     /// capabilities that may be given, without `CAP_`
@@ -140,8 +174,12 @@ impl Agent {
         let socket = socket.into();
         Self {
             role,
+            measurer: if grants.any_container {
+                measure::Measurer::new(socket.clone())
+            } else {
+                measure::Measurer::of_deployments(socket.clone())
+            },
             grants,
-            measurer: measure::Measurer::new(socket.clone()),
             socket,
         }
     }
@@ -178,5 +216,9 @@ fn refusal(error: measure::MeasureError) -> Refusal {
         measure::MeasureError::Request(_) => Reason::Request,
         measure::MeasureError::Engine(_) | measure::MeasureError::Kernel(_) => Reason::Engine,
     };
-    Refusal::new(reason, error)
+    // The reason's name is said already.
+    match error {
+        measure::MeasureError::Request(text) | measure::MeasureError::Kernel(text) => Refusal::new(reason, text),
+        measure::MeasureError::Engine(error) => Refusal::new(reason, error),
+    }
 }

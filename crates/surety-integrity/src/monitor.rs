@@ -188,6 +188,7 @@ impl<S: Source + ?Sized> Monitor<S> {
                 }),
             };
             let mut facts = self.source.facts(&request).await.map_err(Unreachable::new)?;
+            facts.check().map_err(Unreachable::new)?;
             let Some(inspect) = facts.inspect.take() else {
                 return self.missing(state, &facts);
             };
@@ -319,6 +320,15 @@ impl<S: Source + ?Sized> Monitor<S> {
 impl State {
     /// Takes in what the host says of the files, and compares if anything is new.
     fn files(&mut self, context: &Context<'_>, tree: Tree) -> Result<Vec<Finding>, Unreachable> {
+        // Before anything is made of it.
+        let told = match &tree.listing {
+            Listing::Same => 0,
+            Listing::Full(entries) => entries.len(),
+            Listing::Delta { changed, gone } => changed.len().max(gone.len()),
+        };
+        if told > MAX_LISTING {
+            return Err(Unreachable::new(format_args!("more than {MAX_LISTING} files")));
+        }
         match tree.listing {
             Listing::Same if self.digest == Some(tree.digest) => {}
             Listing::Same => return Err(Unreachable::new("the host calls unknown files known")),

@@ -17,7 +17,11 @@ use surety_chain::{
     anvil::dev_key,
     integrity::{DeploymentInfo, EpochRecord, Plan, Status},
 };
-use surety_integrity::channel::ssh_fingerprint;
+use surety_integrity::{
+    channel::ssh_fingerprint,
+    deploy::Specification,
+    image::{Cache, Options, Puller},
+};
 use surety_primitives::measurement::{DeploymentId, Verdict};
 use surety_protocol::manifest::container::Container;
 
@@ -101,15 +105,6 @@ impl IntegrityDevnet {
         let registry = OciRegistry::start()?;
         let digest = registry.push("service", &config.image).await?;
         let engine = Engine::start()?;
-        let sshd = if config.ssh { Some(Sshd::start()?) } else { None };
-        let mut keys = Vec::new();
-        if let Some(sshd) = &sshd {
-            let agent = binary("integrity-agent")?;
-            for index in 0..config.monitors {
-                let command = format!("{} deployer {}", agent.display(), engine.socket().display());
-                keys.push(sshd.allow(&format!("monitor-{index}"), &command)?);
-            }
-        }
         let manifest = format!(
             "name = \"watched\"\nmin_bond = \"32\"\n\n[container]\nimage = \"{}/service@{digest}\"\n\
              platform = \"linux/amd64\"\nnetwork = \"none\"\n{}\n\n[container.watch]\nperiod = 1\nepoch = {}\n\
@@ -123,10 +118,37 @@ impl IntegrityDevnet {
         let container = Container::parse(&manifest)
             .map_err(|problems| anyhow!("{problems}"))?
             .context("no container")?;
+        let sshd = if config.ssh { Some(Sshd::start()?) } else { None };
+        let mut keys = Vec::new();
+        if let Some(sshd) = &sshd {
+            let agent = binary("integrity-agent")?;
+            // What the host's owner agrees to run.
+            let folder = tempfile::tempdir()?;
+            let cache = Cache::open(folder.path(), 1 << 30)?;
+            let image = Puller::new(cache, Options::default()).pull(&container).await?;
+            let plan = sshd.folder().join("plan.json");
+            std::fs::write(&plan, serde_json::to_vec(&Specification::new("", &container, &image))?)?;
+            for index in 0..config.monitors {
+                let command = format!(
+                    "{} deployer {} {}",
+                    agent.display(),
+                    engine.socket().display(),
+                    plan.display()
+                );
+                keys.push(sshd.allow(&format!("monitor-{index}"), &command)?);
+            }
+        }
         let network = NetworkDevnetConfig {
             operators: config.monitors,
             services: vec![manifest],
-            monitors: Some(Monitors { ssh_keys: keys }),
+            monitors: Some(Monitors {
+                ssh_keys: keys,
+                local_engines: if config.ssh {
+                    Vec::new()
+                } else {
+                    vec![engine.socket().to_owned()]
+                },
+            }),
             ..config.network
         };
         let net = NetworkDevnet::start(&network).await?;
@@ -181,6 +203,19 @@ impl IntegrityDevnet {
             self.net.start_node(*index).await?;
         }
         self.net.connected(&all, all.len().saturating_sub(1)).await
+    }
+
+    /// Puts the image into all nodes' caches, for those that cannot reach the registry.
+    ///
+    /// # Errors
+    /// If it cannot be pulled.
+    pub async fn pull_for_all(&self) -> Result<()> {
+        for operator in &self.net.operators {
+            let cache = Cache::open(&operator.home.join("images"), 1 << 30)?;
+            let image = Puller::new(cache, Options::default()).pull(&self.container).await?;
+            image.tree().await?;
+        }
+        Ok(())
     }
 
     /// Asks for a deployment and funds it with so much of the token.

@@ -1,6 +1,7 @@
 //! What the end-to-end tests and the demo are made of: a development network of real processes, and nodes that lie.
 //! Nothing depends on this crate, and nothing in the product can lie (`docs/adr/0007`).
 
+pub mod cables;
 pub mod devnet;
 pub mod engine;
 pub mod gas;

@@ -159,6 +159,11 @@ impl Sshd {
         Ok(fs::read_to_string(self.folder.path().join("host.pub"))?)
     }
 
+    /// Its folder, for what the commands of its keys need.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// What it said so far.
     pub fn log(&self) -> String {
         fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()

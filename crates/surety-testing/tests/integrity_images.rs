@@ -306,8 +306,15 @@ async fn a_user_is_asked_for_where_the_registry_wants_one() {
     registry.push(REPOSITORY, &ours).await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let reference = reference(&registry.host(), &ours.digest());
-    for (password, right) in [(None, false), (Some("wrong"), false), (Some("secret"), true)] {
+    // A plan's author names the registry: it is not told what is another's.
+    for (of, password, right) in [
+        (registry.host(), None, false),
+        (registry.host(), Some("wrong"), false),
+        ("registry.example".to_owned(), Some("secret"), false),
+        (registry.host(), Some("secret"), true),
+    ] {
         let credentials = password.map(|password| Credentials {
+            registry: of,
             username: "monitor".into(),
             password: password.into(),
         });

@@ -42,6 +42,8 @@ pub enum Command {
     Show(Show),
     /// Measure a container once, and say what is not as it should be.
     Measure(measure::Measure),
+    /// Write down what a plan is for an engine: a host's owner gives it to its agent, which deploys nothing else.
+    Specification(measure::SpecificationArgs),
     /// Answer monitors on standard input and output: the one command of their SSH keys.
     Agent(measure::Serve),
 }
@@ -165,6 +167,7 @@ pub async fn run(command: Command, ui: Ui) -> Result<(), Failure> {
         Command::Collect(args) => collect(args, ui).await,
         Command::Show(args) => show(args, ui).await,
         Command::Measure(args) => measure::measure(args, ui).await,
+        Command::Specification(args) => measure::specification(args, ui).await,
         Command::Agent(args) => measure::agent(args).await,
     }
 }
@@ -414,7 +417,8 @@ async fn retire(args: Of, ui: Ui) -> Result<(), Failure> {
     let number = id.number().unwrap_or_default();
     if known(&contracts, id).await?.state.status == Status::Retiring {
         ui.note(&format!(
-            "next, after a while: surety integrity settle {} {number}",
+            "next: leave the container running until it is settled, since drift is still recorded; then, after a while: \
+                 surety integrity settle {} {number}",
             args.service
         ));
     }

@@ -1,14 +1,19 @@
 //! `surety integrity measure` and `surety integrity agent`: what an operator runs alone, and what a host runs for its
 //! monitors.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use clap::Args;
 use serde_json::{Value, json};
 use surety_integrity::{
-    agent::{Agent, Grants, Role, serve_stdio},
+    agent::{Agent, Grants, MAX_DEPLOYMENTS, Plans, Role, serve_stdio},
     channel::{Channel, Endpoint, Fingerprint, Identity},
-    image::{Cache, Options, Puller},
+    deploy::Specification,
+    image::{Cache, Image, Options, Puller},
     monitor::{Monitor, Target},
     probe::reference::Reference,
 };
@@ -68,6 +73,16 @@ pub struct Serve {
     /// The engine's socket.
     #[arg(long, value_name = "PATH", default_value = "/var/run/docker.sock")]
     socket: PathBuf,
+    /// A plan that may be deployed here: a file that `surety integrity specification` wrote. May be given more than once;
+    /// without any, a deployer can deploy nothing.
+    #[arg(long = "plan", value_name = "FILE")]
+    plans: Vec<PathBuf>,
+    /// Let deployers run whatever they say. Each monitor of each service whose key is let in then runs programs here.
+    #[arg(long, conflicts_with = "plans")]
+    any_plan: bool,
+    /// Containers of deployments that may be here at once, those that are over included.
+    #[arg(long, value_name = "N", default_value_t = MAX_DEPLOYMENTS)]
+    deployments: usize,
     /// A path of this machine that deployments may mount. May be given more than once.
     #[arg(long = "allow-bind", value_name = "PATH")]
     binds: Vec<PathBuf>,
@@ -79,6 +94,20 @@ pub struct Serve {
     allow_host_network: bool,
 }
 
+/// Arguments of `surety integrity specification`.
+#[derive(Debug, Args)]
+pub struct SpecificationArgs {
+    /// Manifest whose `[container]` part is the plan. Its image is pulled and hashed.
+    #[arg(long, value_name = "FILE")]
+    manifest: PathBuf,
+    /// Where it is written.
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// Folder where images are kept, checked.
+    #[arg(long, value_name = "DIR", default_value = "surety-images")]
+    cache: PathBuf,
+}
+
 /// Measures once.
 pub async fn measure(args: Measure, ui: Ui) -> Result<(), Failure> {
     let channel = match (&args.host, &args.host_key, &args.identity) {
@@ -88,7 +117,13 @@ pub async fn measure(args: Measure, ui: Ui) -> Result<(), Failure> {
             Channel::ssh(endpoint.clone(), *key, identity)
                 .map_err(|error| Failure::usage(error, "give --host ssh://user@host:port"))?
         }
-        _ => Channel::local(Arc::new(Agent::new(Role::Monitor, &args.socket, Grants::default()))),
+        _ => {
+            let grants = Grants {
+                any_container: true,
+                ..Grants::default()
+            };
+            Channel::local(Arc::new(Agent::new(Role::Monitor, &args.socket, grants)))
+        }
     };
     let (text, planned) = match (&args.manifest, &args.image) {
         (Some(path), _) => {
@@ -105,15 +140,11 @@ pub async fn measure(args: Measure, ui: Ui) -> Result<(), Failure> {
     };
     let plan = match text {
         None => None,
-        Some(text) => Some(
-            Container::parse(&text)
-                .map_err(|problems| Failure::usage(problems, "correct the [container] part, or the image's reference"))?
-                .ok_or_else(|| Failure::usage("the manifest has no [container] part", "give another --manifest"))?,
-        ),
+        Some(text) => Some(container(&text)?),
     };
     let image = match &plan {
         None => None,
-        Some(plan) => Some(Arc::new(reference(&args, plan).await?)),
+        Some(plan) => Some(Arc::new(reference(&args.cache, plan).await?)),
     };
     let compared = match (planned, &image) {
         (true, _) => "plan and image",
@@ -163,20 +194,75 @@ pub async fn measure(args: Measure, ui: Ui) -> Result<(), Failure> {
     .with_code(code::DRIFTED))
 }
 
-async fn reference(args: &Measure, plan: &Container) -> Result<Reference, Failure> {
+fn container(text: &str) -> Result<Container, Failure> {
+    Container::parse(text)
+        .map_err(|problems| Failure::usage(problems, "correct the [container] part, or the image's reference"))?
+        .ok_or_else(|| Failure::usage("the manifest has no [container] part", "give another --manifest"))
+}
+
+async fn pull(cache: &Path, plan: &Container) -> Result<Image, Failure> {
     let next = "check the registry, the digest and the disk, then try again";
-    let cache = Cache::open(&args.cache, CACHE).map_err(|error| Failure::new(error, next))?;
-    let image = Puller::new(cache, Options::default())
+    let cache = Cache::open(cache, CACHE).map_err(|error| Failure::new(error, next))?;
+    Puller::new(cache, Options::default())
         .pull(plan)
         .await
-        .map_err(|error| Failure::new(error, next))?;
-    let tree = image.tree().await.map_err(|error| Failure::new(error, next))?;
+        .map_err(|error| Failure::new(error, next))
+}
+
+async fn reference(cache: &Path, plan: &Container) -> Result<Reference, Failure> {
+    let image = pull(cache, plan).await?;
+    let tree = image
+        .tree()
+        .await
+        .map_err(|error| Failure::new(error, "check the disk, then try again"))?;
     Ok(Reference::new(&image, &tree))
+}
+
+fn plan(path: &Path) -> Result<Specification, Failure> {
+    let next = "make it with `surety integrity specification`";
+    let text = std::fs::read(path).map_err(|error| Failure::new(format_args!("{}: {error}", path.display()), next))?;
+    serde_json::from_slice(&text).map_err(|error| Failure::new(format_args!("{}: {error}", path.display()), next))
+}
+
+/// Writes down what a plan is for an engine: what a host's owner gives to its agent.
+pub async fn specification(args: SpecificationArgs, ui: Ui) -> Result<(), Failure> {
+    let text = std::fs::read_to_string(&args.manifest).map_err(|error| {
+        Failure::new(
+            format_args!("{}: {error}", args.manifest.display()),
+            "give the file with the [container] part",
+        )
+    })?;
+    let plan = container(&text)?;
+    let image = pull(&args.cache, &plan).await?;
+    let specification = Specification::new("", &plan, &image);
+    let document = serde_json::to_value(&specification).map_err(|error| Failure::new(error, "report this"))?;
+    let bytes = serde_json::to_vec_pretty(&document).map_err(|error| Failure::new(error, "report this"))?;
+    std::fs::write(&args.out, bytes)
+        .map_err(|error| Failure::new(format_args!("{}: {error}", args.out.display()), "give another --out"))?;
+    let text = format!(
+        "image             {}\nwritten to        {}\nnow               give it to the agent: --plan {}",
+        image.digest,
+        args.out.display(),
+        args.out.display()
+    );
+    ui.result(
+        &text,
+        &json!({ "image": image.digest.to_string(), "specification": document }),
+    );
+    Ok(())
 }
 
 /// Answers on standard input and output until they close.
 pub async fn agent(args: Serve) -> Result<(), Failure> {
+    let plans = if args.any_plan {
+        Plans::Any
+    } else {
+        Plans::Only(args.plans.iter().map(|path| plan(path)).collect::<Result<_, _>>()?)
+    };
     let grants = Grants {
+        plans,
+        deployments: args.deployments,
+        any_container: false,
         binds: args.binds,
         capabilities: args.capabilities,
         host_network: args.allow_host_network,

@@ -13,14 +13,16 @@ use bollard::{
         ContainerCreateBody, ContainerInspectResponse, ContainerStateStatusEnum, HealthConfig, HostConfig, Mount,
         MountType, PortBinding, RestartPolicy, RestartPolicyNameEnum,
     },
-    query_parameters::{CreateContainerOptionsBuilder, ImportImageOptionsBuilder, StartContainerOptions},
+    query_parameters::{
+        CreateContainerOptionsBuilder, ImportImageOptionsBuilder, ListContainersOptionsBuilder, StartContainerOptions,
+    },
 };
 use bytes::Bytes;
 use futures::StreamExt;
 use serde::{Deserialize, Serialize};
 use tokio::{sync::mpsc, time::timeout};
 
-use super::{Body, Grants, Reason, Refusal};
+use super::{Body, Grants, Plans, Reason, Refusal};
 use crate::{
     deploy::Specification,
     image::{
@@ -99,6 +101,7 @@ pub(super) async fn answer(socket: &Path, grants: &Grants, request: Request, bod
             })
         }
         Request::Load(contents) => {
+            check_contents(&contents, grants)?;
             load(&docker, &contents, body).await?;
             Ok(Answer {
                 container: None,
@@ -107,12 +110,32 @@ pub(super) async fn answer(socket: &Path, grants: &Grants, request: Request, bod
         }
         Request::Create(specification) => {
             check(&specification, grants)?;
-            let container = create(&docker, &specification).await?;
+            let container = create(&docker, &specification, grants.deployments).await?;
             Ok(Answer {
                 container: Some(container),
                 image: true,
             })
         }
+    }
+}
+
+/// The deployment's number aside.
+fn is_plan(plan: &Specification, wanted: &Specification) -> bool {
+    let wanted = Specification {
+        deployment: plan.deployment.clone(),
+        ..wanted.clone()
+    };
+    wanted == *plan
+}
+
+/// Images fill the disk: only those of plans are taken.
+fn check_contents(contents: &Contents, grants: &Grants) -> Result<(), Refusal> {
+    match &grants.plans {
+        Plans::Only(plans) if !plans.iter().any(|plan| plan.contents == *contents) => Err(Refusal::new(
+            Reason::Denied,
+            "found an image that the host's owner has not agreed to; expected that of a plan given to its agent",
+        )),
+        _ => Ok(()),
     }
 }
 
@@ -125,6 +148,13 @@ fn check(wanted: &Specification, grants: &Grants) -> Result<(), Refusal> {
             Reason::Request,
             format!("found deployment {name:?}; expected letters and digits"),
         ));
+    }
+    if let Plans::Only(plans) = &grants.plans
+        && !plans.iter().any(|plan| is_plan(plan, wanted))
+    {
+        return denied(
+            "found a plan that the host's owner has not agreed to; expected one of those given to its agent".into(),
+        );
     }
     for mount in &wanted.mounts {
         match mount.kind.as_str() {
@@ -231,7 +261,15 @@ async fn find(
     Ok(Some((id, found)))
 }
 
-async fn create(docker: &Docker, wanted: &Specification) -> Result<String, Refusal> {
+/// Containers of deployments that are here, running or not.
+async fn deployments(docker: &Docker) -> Result<usize, Refusal> {
+    let options = ListContainersOptionsBuilder::new().all(true).build();
+    let all = docker.list_containers(Some(options)).await.map_err(engine)?;
+    let is = |name: &String| super::measure::is_deployment(name);
+    Ok(all.iter().filter(|it| it.names.iter().flatten().any(is)).count())
+}
+
+async fn create(docker: &Docker, wanted: &Specification, most: usize) -> Result<String, Refusal> {
     let image = image(docker, wanted).await?.ok_or_else(|| {
         Refusal::new(
             Reason::Request,
@@ -248,6 +286,15 @@ async fn create(docker: &Docker, wanted: &Specification) -> Result<String, Refus
             id
         }
         None => {
+            let there = deployments(docker).await?;
+            if there >= most {
+                return Err(Refusal::new(
+                    Reason::Denied,
+                    format!(
+                        "found {there} containers of deployments; expected fewer than {most}: remove those that are over"
+                    ),
+                ));
+            }
             let options = CreateContainerOptionsBuilder::new().name(&wanted.name()).build();
             docker
                 .create_container(Some(options), body(wanted, &image))

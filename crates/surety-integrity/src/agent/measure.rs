@@ -19,6 +19,7 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
+use tokio::sync::Semaphore;
 
 pub use engine::EngineError;
 pub use events::{Cursor, Event, Events};
@@ -38,6 +39,8 @@ const ENGINE_TIMEOUT: Duration = Duration::from_secs(5);
 pub const MAX_WAIT: u64 = 30_000;
 /// Most containers that one agent follows events of.
 const MAX_LOGS: usize = 512;
+/// Most exec sessions that are asked about.
+const MAX_SESSIONS: usize = 256;
 /// How long the engine's word about an image is kept: its layers do not change under its id.
 const IMAGE_KEPT: Duration = Duration::from_secs(60);
 
@@ -97,6 +100,60 @@ pub struct Facts {
     pub took: u64,
 }
 
+/// Most values in what the engine says of a container, an image or a session: an inspect has some hundred.
+const MAX_VALUES: usize = 1 << 16;
+
+impl Facts {
+    /// What no agent tells: more of anything than one looks at. A host may write its own agent, and comparing takes the
+    /// monitor's time.
+    ///
+    /// # Errors
+    /// What there is too much of.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        let most = |what: &str, found: usize, most: usize| match found <= most {
+            true => Ok(()),
+            false => Err(format!("the host tells of {found} {what}, expected at most {most}")),
+        };
+        most("exec sessions", self.execs.len(), MAX_SESSIONS)?;
+        most("events", self.events.events.len(), events::MAX_EVENTS)?;
+        for value in [&self.inspect, &self.image].into_iter().flatten().chain(&self.execs) {
+            let mut left = MAX_VALUES;
+            if !counted(value, &mut left) {
+                return Err(format!("the host hands on an inspect of more than {MAX_VALUES} values"));
+            }
+        }
+        let Some(kernel) = &self.kernel else { return Ok(()) };
+        most("processes", kernel.processes.len(), kernel::MAX_PROCESSES)?;
+        most("mounts", kernel.mounts.len(), kernel::MAX_MOUNTS)?;
+        most("variables", kernel.environment.len(), kernel::MAX_VARIABLES)?;
+        most("control groups", kernel.cgroups.len(), kernel::MAX_CGROUPS)?;
+        most("namespaces", kernel.host_namespaces.len(), 16)?;
+        let mappings = kernel.processes.iter().map(|process| process.mappings.len());
+        most(
+            "mappings",
+            mappings.fold(0, usize::saturating_add),
+            kernel::MAX_MAPPINGS,
+        )?;
+        let pages = kernel
+            .processes
+            .iter()
+            .flat_map(|process| &process.mappings)
+            .map(|mapping| mapping.differ.len());
+        most("pages of a mapping", pages.max().unwrap_or_default(), maps::MAX_PAGES)
+    }
+}
+
+/// Whether there are no more values in it than are left.
+fn counted(value: &serde_json::Value, left: &mut usize) -> bool {
+    let Some(now) = left.checked_sub(1) else { return false };
+    *left = now;
+    match value {
+        serde_json::Value::Array(list) => list.iter().all(|value| counted(value, left)),
+        serde_json::Value::Object(fields) => fields.values().all(|value| counted(value, left)),
+        _ => true,
+    }
+}
+
 /// Why there are no facts.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum MeasureError {
@@ -111,14 +168,25 @@ pub enum MeasureError {
     Request(String),
 }
 
+/// Containers that are looked at at once, each by one; who asks for more waits. What is begun is not broken off when
+/// nobody waits for it any more.
+const LOOKS: usize = 16;
+/// How long one may be looked at. Only the first look takes seconds: later ones read what has changed.
+const LOOK: Duration = Duration::from_secs(120);
+
 /// Answers measuring requests for one engine. Holds caches, so one for each engine should live as long as its agent.
 #[derive(Debug)]
 pub struct Measurer {
     engine: Engine,
-    hashes: Arc<Hashes>,
+    hashes: Hashes,
     trees: Arc<Mutex<BTreeMap<String, tree::Walked>>>,
     logs: Mutex<BTreeMap<String, Arc<Log>>>,
     images: Mutex<BTreeMap<String, (Instant, serde_json::Value)>>,
+    looks: Arc<Semaphore>,
+    /// by container: one that takes long holds up nobody but those who ask for it
+    turns: Mutex<BTreeMap<String, Arc<Semaphore>>>,
+    /// whether only containers of deployments are told about
+    deployments_only: bool,
 }
 
 impl Measurer {
@@ -126,10 +194,22 @@ impl Measurer {
     pub fn new(socket: impl Into<PathBuf>) -> Self {
         Self {
             engine: Engine::new(socket.into(), ENGINE_TIMEOUT),
-            hashes: Arc::default(),
+            hashes: Hashes::default(),
             trees: Arc::default(),
             logs: Mutex::default(),
             images: Mutex::default(),
+            looks: Arc::new(Semaphore::new(LOOKS)),
+            turns: Mutex::default(),
+            deployments_only: false,
+        }
+    }
+
+    /// As [`Self::new`]; of containers that are no deployments' it tells the name and nothing else: who asks is a
+    /// stranger to everything else that the host runs.
+    pub fn of_deployments(socket: impl Into<PathBuf>) -> Self {
+        Self {
+            deployments_only: true,
+            ..Self::new(socket)
         }
     }
 
@@ -162,6 +242,21 @@ impl Measurer {
             });
         };
         let id = identifier(&inspect)?.to_owned();
+        if let Some(name) = self.foreign(&inspect) {
+            // A deployment's container that was given another name was followed before.
+            let events = match self.log_if_there(&id) {
+                Some(log) => log.after(request.after),
+                None => Events::default(),
+            };
+            return Ok(Facts {
+                inspect: Some(serde_json::json!({ "Id": id, "Name": name })),
+                image: None,
+                execs: Vec::new(),
+                events,
+                kernel: None,
+                took: micros(began),
+            });
+        }
         let log = self.log(&id).await?;
         let kernel = self.kernel(&id, &inspect, request).await?;
         // The engine may have started it again, and exec sessions may have begun, while the kernel was asked.
@@ -199,11 +294,23 @@ impl Measurer {
             None => {
                 let inspect = self.engine.container(&request.container).await?;
                 let inspect = inspect.ok_or_else(|| EngineError::answer("no such container"))?;
+                if self.foreign(&inspect).is_some() {
+                    return Err(MeasureError::Request("expected a deployment's container".into()));
+                }
                 self.log(identifier(&inspect)?).await?
             }
         };
         let wait = Duration::from_millis(request.wait.min(MAX_WAIT));
         Ok(log.wait(request.after, wait).await)
+    }
+
+    /// The name of a container that is nobody's business.
+    fn foreign<'a>(&self, inspect: &'a serde_json::Value) -> Option<&'a str> {
+        let name = inspect
+            .get("Name")
+            .and_then(serde_json::Value::as_str)
+            .unwrap_or_default();
+        (self.deployments_only && !is_deployment(name)).then_some(name)
     }
 
     fn log_if_there(&self, id: &str) -> Option<Arc<Log>> {
@@ -250,6 +357,17 @@ impl Measurer {
         Ok(image)
     }
 
+    fn turn(&self, id: &str) -> Arc<Semaphore> {
+        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        // Those that nobody holds or waits for.
+        turns.retain(|_, turn| Arc::strong_count(turn) > 1);
+        Arc::clone(
+            turns
+                .entry(id.to_owned())
+                .or_insert_with(|| Arc::new(Semaphore::new(1))),
+        )
+    }
+
     async fn kernel(
         &self,
         id: &str,
@@ -266,11 +384,22 @@ impl Measurer {
             return Ok(None);
         };
         let (id, request) = (id.to_owned(), request.clone());
-        let (hashes, trees) = (self.hashes.clone(), self.trees.clone());
-        tokio::task::spawn_blocking(move || kernel::look(&id, pid, &request, &hashes, &trees))
-            .await
-            .map_err(|error| MeasureError::Kernel(error.to_string()))?
+        let closed = |error: tokio::sync::AcquireError| MeasureError::Kernel(error.to_string());
+        let turn = self.turn(&id).acquire_owned().await.map_err(closed)?;
+        let look = Arc::clone(&self.looks).acquire_owned().await.map_err(closed)?;
+        let (hashes, trees) = (self.hashes.within(LOOK), self.trees.clone());
+        tokio::task::spawn_blocking(move || {
+            let _turns = (turn, look);
+            kernel::look(&id, pid, &request, &hashes, &trees)
+        })
+        .await
+        .map_err(|error| MeasureError::Kernel(error.to_string()))?
     }
+}
+
+/// Whether a container's name, as the engine tells it, is that of a deployment's.
+pub(super) fn is_deployment(name: &str) -> bool {
+    name.trim_start_matches('/').starts_with("surety-")
 }
 
 /// The engine's id of a container, checked: it becomes part of questions.
@@ -282,7 +411,6 @@ fn identifier(inspect: &serde_json::Value) -> Result<&str, EngineError> {
 
 /// Exec sessions that run, or that the events name.
 fn sessions(before: &serde_json::Value, after: Option<&serde_json::Value>, events: &Events) -> Vec<String> {
-    const MAX_SESSIONS: usize = 256;
     let mut ids: Vec<String> = [Some(before), after]
         .into_iter()
         .flatten()

@@ -54,18 +54,23 @@ where
                     body = Some((id, sender));
                 }
                 let (agent, writer) = (Arc::clone(&agent), Arc::clone(&writer));
-                let permit = Arc::clone(&permits).try_acquire_owned();
+                let Ok(permit) = Arc::clone(&permits).try_acquire_owned() else {
+                    // Told before the next is read: who does not listen is not read either, and nothing piles up.
+                    let busy = Answer::Refused(Refusal::new(Reason::Busy, "too many requests at once"));
+                    drop(timeout(PATIENCE, tell(&writer, id, &busy)).await);
+                    continue;
+                };
                 let (keep, cancelled) = oneshot::channel::<()>();
                 let deploys = matches!(request, Ok(Request::Deploy(_)));
-                if !deploys && permit.is_ok() {
+                if !deploys {
                     working.insert(id, keep);
                 }
                 tasks.spawn(async move {
-                    let answer = match (request, &permit) {
-                        (Err(error), _) => Answer::Refused(Refusal::new(Reason::Request, error)),
-                        (Ok(_), Err(_)) => Answer::Refused(Refusal::new(Reason::Busy, "too many requests at once")),
-                        (Ok(request), Ok(_)) if deploys => agent.answer(request, receiver).await,
-                        (Ok(request), Ok(_)) => {
+                    let _permit = permit;
+                    let answer = match request {
+                        Err(error) => Answer::Refused(Refusal::new(Reason::Request, error)),
+                        Ok(request) if deploys => agent.answer(request, receiver).await,
+                        Ok(request) => {
                             tokio::select! {
                                 biased;
                                 answer = agent.answer(request, receiver) => answer,
@@ -129,4 +134,46 @@ async fn tell<W: AsyncWrite + Unpin>(writer: &Mutex<W>, id: u32, answer: &Answer
         frame::write(&mut *writer.lock().await, kind, id, piece).await?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tokio::io::{AsyncWriteExt, duplex};
+
+    use super::*;
+    use crate::agent::{Grants, Role};
+
+    /// Whoever asks and does not listen is not read any more after a while, and nothing of it piles up.
+    #[tokio::test]
+    async fn p4_who_does_not_listen_is_not_read() {
+        let agent = Agent::new(Role::Monitor, "/nowhere/docker.sock", Grants::default());
+        let (mut near, far) = duplex(4 << 10);
+        let (reader, writer) = tokio::io::split(far);
+        let serving = tokio::spawn(serve(Arc::new(agent), reader, writer));
+        let mut stalled = None;
+        for number in 0..100_000_u32 {
+            let mut sent = false;
+            let mut frame = Vec::new();
+            frame::write(&mut frame, Kind::Request, number, b"{}")
+                .await
+                .expect("a frame");
+            let mut writing = std::pin::pin!(near.write_all(&frame));
+            for _ in 0..1_000 {
+                if futures::poll!(&mut writing).is_ready() {
+                    sent = true;
+                    break;
+                }
+                tokio::task::yield_now().await;
+            }
+            if !sent {
+                stalled = Some(number);
+                break;
+            }
+        }
+        serving.abort();
+        let read = stalled.expect("it reads on and on");
+        assert!(read < 2_000, "{read}");
+    }
 }

@@ -28,6 +28,8 @@ const PAUSE: Duration = Duration::from_millis(250);
 /// A user of a registry.
 #[derive(Clone)]
 pub struct Credentials {
+    /// registry that it is for (`host` or `host:port`); no other is told
+    pub registry: String,
     /// name
     pub username: String,
     /// password or token
@@ -37,6 +39,7 @@ pub struct Credentials {
 impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Credentials")
+            .field("registry", &self.registry)
             .field("username", &self.username)
             .finish_non_exhaustive()
     }
@@ -50,7 +53,7 @@ pub struct Options {
     pub plain: Vec<String>,
     /// certificates, PEM, of further authorities
     pub authorities: Vec<Vec<u8>>,
-    /// user for the registries, if they want one
+    /// user for a registry that wants one
     pub credentials: Option<Credentials>,
     /// most bytes of an image's layers, as they travel
     pub max_image: u64,
@@ -122,7 +125,11 @@ impl Registry {
             client,
             host,
             base,
-            credentials: options.credentials.clone(),
+            // The registry is named by whoever wrote the plan.
+            credentials: options
+                .credentials
+                .clone()
+                .filter(|user| user.registry == reference.registry),
             token: Mutex::new(None),
         })
     }

@@ -23,15 +23,18 @@ pub struct Limits {
     pub bytes: u64,
     /// bytes of a path, and of a link's target
     pub path: usize,
+    /// bytes of all entries' paths, links and attributes, and 64 for each entry
+    pub text: u64,
 }
 
 impl Default for Limits {
-    /// 400,000 names, 32 GiB, paths of 4,096 bytes.
+    /// 400,000 names, 32 GiB, paths of 4,096 bytes, 512 MiB of names and attributes.
     fn default() -> Self {
         Self {
             entries: 400_000,
             bytes: 32 << 30,
             path: 4_096,
+            text: 512 << 20,
         }
     }
 }
@@ -295,10 +298,10 @@ fn prefix(path: &[u8]) -> Vec<u8> {
 /// is refused; [`Error::TooLarge`] beyond `limits`; [`Error::Cache`] if a file cannot be read.
 pub fn build(layers: &[Layer], limits: Limits) -> Result<FileTree, Error> {
     let mut tree = FileTree::empty();
-    let mut left = limits.bytes;
+    let (mut left, mut text) = (limits.bytes, limits.text);
     for layer in layers {
         let file = std::fs::File::open(&layer.path)?;
-        let unpacked = layer::apply(&mut tree, file, layer.packing, layer.diff_id, left, limits)?;
+        let unpacked = layer::apply(&mut tree, file, layer.packing, layer.diff_id, left, &mut text, limits)?;
         left = left.saturating_sub(unpacked);
     }
     tree.compact();

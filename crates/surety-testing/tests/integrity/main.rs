@@ -2,4 +2,5 @@
 
 mod money;
 mod monitors;
+mod partition;
 mod tampering;

@@ -87,6 +87,39 @@ async fn p2_a_monitor_that_is_paid_to_lie_is_slashed() -> Result<()> {
     Ok(())
 }
 
+/// It retires the deployment, and is seen to have changed it after that: what leads to a change began before.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn p2_a_host_that_retires_before_it_is_found_out_is_slashed_all_the_same() -> Result<()> {
+    let mut net = IntegrityDevnet::start(config()?).await?;
+    net.start_nodes().await?;
+    let id = net.deploy(escrow()).await?;
+    net.running(id).await?;
+    net.intact(id, 1).await?;
+    let host = net.net.actions(&net.host.clone()).await?;
+    host.retire_deployment(id).await?;
+    net.until("retiring", id, |info| info.state.status == Status::Retiring)
+        .await?;
+    // Until every node knows.
+    for index in 0..net.net.operators.len() {
+        loop {
+            let answer = net.attested(index, &format!("/v1/deployments/{id}")).await?;
+            if answer["state"] == "retiring" {
+                break;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    }
+    shell(&net, id)?;
+    net.drifted(id).await?;
+    let deadline = std::time::Instant::now() + PATIENCE;
+    let contracts = net.net.contracts();
+    while contracts.operator(net.service, net.host.address()).await?.bond >= net.net.bond {
+        ensure!(std::time::Instant::now() < deadline, "the host was not slashed");
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    }
+    Ok(())
+}
+
 /// A host that no longer answers ends its deployment, and loses no bond.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_host_that_does_not_answer_is_unreachable_in_the_end() -> Result<()> {

@@ -5,7 +5,6 @@ use std::{
     future::Future,
     path::PathBuf,
     pin::Pin,
-    process::Command,
     time::{Duration, Instant},
 };
 
@@ -495,22 +494,6 @@ impl Lab {
 /// Whole tokens.
 pub(crate) fn tokens(amount: u64) -> U256 {
     U256::from(amount) * U256::from(10).pow(U256::from(18))
-}
-
-/// Runs a program of the system that must be there and succeed.
-pub(crate) fn system(program: &str, arguments: &[&str]) -> Result<()> {
-    let output = Command::new(program)
-        .args(arguments)
-        .output()
-        .with_context(|| format!("{program} is not there"))?;
-    ensure!(
-        output.status.success(),
-        "{program} {}: {}{}",
-        arguments.join(" "),
-        output.status,
-        String::from_utf8_lossy(&output.stderr)
-    );
-    Ok(())
 }
 
 /// Loses every transaction that waits for a block.

@@ -19,7 +19,7 @@ use tokio::{sync::watch, task::JoinHandle, time::timeout};
 use super::engine::{Engine, EngineError};
 
 /// Most events that are kept of one container.
-const MAX_EVENTS: usize = 4_096;
+pub(super) const MAX_EVENTS: usize = 4_096;
 /// Longest line of the stream, bytes.
 const MAX_LINE: usize = 256 << 10;
 /// Longest action that is told; a longer one is cut, its kind stays.

@@ -12,8 +12,8 @@ use std::{
     fmt,
     fs::File,
     io::Read,
-    sync::{Mutex, PoisonError},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use rustix::fs::Stat;
@@ -85,10 +85,12 @@ impl Key {
     }
 }
 
-/// Hashes of files by what the kernel says of them.
-#[derive(Default)]
+/// Hashes of files by what the kernel says of them. Clones share them.
+#[derive(Clone, Default)]
 pub(super) struct Hashes {
-    kept: Mutex<HashMap<Key, Sha>>,
+    kept: Arc<Mutex<HashMap<Key, Sha>>>,
+    /// when nothing more is read
+    until: Option<Instant>,
 }
 
 impl fmt::Debug for Hashes {
@@ -98,6 +100,19 @@ impl fmt::Debug for Hashes {
 }
 
 impl Hashes {
+    /// The same, for so long: a file may be made of terabytes of nothing.
+    pub(super) fn within(&self, time: Duration) -> Self {
+        Self {
+            kept: self.kept.clone(),
+            until: Instant::now().checked_add(time),
+        }
+    }
+
+    /// Whether the time is over, and so files were left out.
+    pub(super) fn is_late(&self) -> bool {
+        self.until.is_some_and(|until| Instant::now() >= until)
+    }
+
     /// What is known of a file without reading it.
     pub(super) fn known(&self, stat: &Stat) -> Option<Sha> {
         self.kept
@@ -116,6 +131,9 @@ impl Hashes {
         let mut hash = Sha256::new();
         let mut buffer = vec![0; 128 << 10];
         loop {
+            if self.is_late() {
+                return Err(std::io::ErrorKind::TimedOut.into());
+            }
             match file.read(&mut buffer) {
                 Ok(0) => break,
                 Ok(length) => hash.update(buffer.get(..length).unwrap_or_default()),
@@ -133,5 +151,22 @@ impl Hashes {
             kept.insert(before, sha);
         }
         Ok(sha)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// P4: a file of a terabyte, which takes no place on the disk, does not hold up everything else.
+    #[test]
+    fn p4_what_takes_too_long_is_left() {
+        let file = tempfile::tempfile().expect("a file");
+        file.set_len(1 << 40).expect("a hole");
+        let hashes = Hashes::default();
+        let hasty = hashes.within(Duration::from_millis(50));
+        let error = hasty.of(&file, false).expect_err("a terabyte");
+        assert_eq!(error.kind(), std::io::ErrorKind::TimedOut);
+        assert!(hasty.is_late() && !hashes.is_late());
     }
 }

@@ -24,14 +24,23 @@ use super::{
 };
 
 /// Most processes of a container.
-const MAX_PROCESSES: usize = 4_096;
+pub(super) const MAX_PROCESSES: usize = 4_096;
+/// Most executable mappings of all its processes.
+pub(super) const MAX_MAPPINGS: usize = 1 << 16;
+/// Most mounts that it sees.
+pub(super) const MAX_MOUNTS: usize = 1_024;
+/// Most variables of its first process.
+pub(super) const MAX_VARIABLES: usize = 1 << 16;
+/// Most lines of its control groups.
+pub(super) const MAX_CGROUPS: usize = 64;
 /// Longest file of `/proc` that is read: a process's environment may have some megabytes.
 const MAX_TEXT: u64 = 8 << 20;
-/// How often, and how far apart, a process is looked at again that is the runtime's own on its way into the container.
+/// How often, all processes together, and how far apart, one is looked at again that is the runtime's own on its way into
+/// the container.
 const RUNTIME_TRIES: u32 = 40;
 const RUNTIME_PAUSE: Duration = Duration::from_millis(50);
-/// Most trees that are remembered, one for each container and set of exceptions.
-const MAX_TREES: usize = 64;
+/// Most entries of all trees that are remembered, one for each container and set of exceptions.
+const MAX_REMEMBERED: usize = 2_000_000;
 
 /// What the kernel says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -140,10 +149,14 @@ pub(super) fn look(
             .split(|byte| *byte == b'\n')
             .filter_map(mount)
             .collect();
+        if mounts.len() > MAX_MOUNTS {
+            return Ok(Err(format!("more than {MAX_MOUNTS} mounts")));
+        }
         let environment = read(directory.join("environ"))?;
         let environment = environment
             .split(|byte| *byte == 0)
             .filter(|entry| !entry.is_empty())
+            .take(MAX_VARIABLES)
             .map(text)
             .collect();
         let host_namespaces = ["ipc", "mnt", "net", "pid", "user", "uts"]
@@ -164,6 +177,10 @@ pub(super) fn look(
             Ok(tree) => tree,
             Err(why) => return Ok(Err(why)),
         };
+        // What was left out must not look as if it could not be read.
+        if hashes.is_late() {
+            return Ok(Err("its files take too long to read".into()));
+        }
         let frozen = frozen(&cgroups);
         Ok(Ok(Kernel {
             cgroups,
@@ -204,10 +221,12 @@ fn files(
         .filter(|target| target != "/");
     let (tree, walked) = tree::look(&root, mounted, wish, hashes, last.as_ref())?;
     let mut trees = trees.lock().unwrap_or_else(PoisonError::into_inner);
-    if trees.len() >= MAX_TREES && !trees.contains_key(&key) {
+    trees.insert(key, walked);
+    // Who asks with other exceptions every time gets no more than this.
+    let entries = |trees: &BTreeMap<String, Walked>| trees.values().map(Walked::len).fold(0, usize::saturating_add);
+    if trees.len() > 1 && entries(&trees) > MAX_REMEMBERED {
         trees.clear();
     }
-    trees.insert(key, walked);
     Ok(Some(tree))
 }
 
@@ -226,7 +245,8 @@ fn processes(first: u32, cgroups: &[String], memory: bool, hashes: &Hashes) -> R
         cgroup: members(cgroups),
     };
     let (host_pid, host_mount) = (inode("/proc/self/ns/pid".into()), inode("/proc/self/ns/mnt".into()));
-    let mut found = Vec::new();
+    let mut found: Vec<Process> = Vec::new();
+    let (mut tries, mut mapped) = (RUNTIME_TRIES, 0_usize);
     for entry in fs::read_dir("/proc").map_err(|error| error.to_string())? {
         let Ok(entry) = entry else { continue };
         let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
@@ -250,15 +270,17 @@ fn processes(first: u32, cgroups: &[String], memory: bool, hashes: &Hashes) -> R
             return Err(format!("more than {MAX_PROCESSES} processes"));
         }
         let mut process = process(pid, memory, hashes);
-        for _ in 0..RUNTIME_TRIES {
-            // The runtime enters with its own program, and becomes the container's a moment later.
-            if !process.as_ref().is_some_and(runtime) {
-                break;
-            }
+        // The runtime enters with its own program, and becomes the container's a moment later. Anything may be called so.
+        while tries > 0 && process.as_ref().is_some_and(runtime) {
+            tries -= 1;
             std::thread::sleep(RUNTIME_PAUSE);
             process = self::process(pid, memory, hashes);
         }
         if let Some(process) = process {
+            mapped = mapped.saturating_add(process.mappings.len());
+            if mapped > MAX_MAPPINGS {
+                return Err(format!("more than {MAX_MAPPINGS} executable mappings"));
+            }
             // The runtime may have moved it meanwhile.
             let in_mount_namespace = link(&directory, "ns/mnt") == own.mount || in_mount_namespace;
             let in_cgroup = in_cgroup || members(cgroups).contains(&pid);
@@ -397,7 +419,7 @@ fn text_lines(bytes: &[u8]) -> Vec<String> {
     bytes
         .split(|byte| *byte == b'\n')
         .filter(|line| !line.is_empty())
-        .take(64)
+        .take(MAX_CGROUPS)
         .map(text)
         .collect()
 }

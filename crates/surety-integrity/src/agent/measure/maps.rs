@@ -19,7 +19,7 @@ const PAGE: u64 = 4_096;
 /// Most mappings that are told of one process.
 const MAX_MAPPINGS: usize = 4_096;
 /// Most differing pages that are told of one mapping.
-const MAX_PAGES: usize = 16;
+pub(super) const MAX_PAGES: usize = 16;
 /// Longest `maps` that is read.
 const MAX_MAPS: u64 = 16 << 20;
 

@@ -22,6 +22,8 @@ use super::{
 
 /// Most entries of a root file system.
 pub(crate) const MAX_ENTRIES: usize = 400_000;
+/// Most bytes of their paths and data together: more than that could not be told.
+const MAX_TEXT: usize = 64 << 20;
 /// Deepest directory.
 const MAX_DEPTH: usize = 128;
 
@@ -80,6 +82,13 @@ pub(super) struct Walked {
     entries: Arc<Vec<Entry>>,
 }
 
+impl Walked {
+    /// Entries, and one for the tree itself.
+    pub(super) fn len(&self) -> usize {
+        self.entries.len().saturating_add(1)
+    }
+}
+
 /// Digest of a listing, as host and monitor compute it.
 pub(crate) fn digest<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> TreeDigest {
     let mut hash = Sha256::new();
@@ -127,6 +136,7 @@ pub(super) fn look(
         entries: Vec::new(),
         random: random(),
         path: Vec::new(),
+        text: 0,
     };
     walk.directory(root, 0)?;
     let mut entries = walk.entries;
@@ -186,6 +196,7 @@ struct Walk<'a> {
     /// State of a xorshift generator: which files are read again must not be known beforehand, no more.
     random: u64,
     path: Vec<u8>,
+    text: usize,
 }
 
 impl Walk<'_> {
@@ -243,6 +254,10 @@ impl Walk<'_> {
             FileType::Fifo => ('p', String::new()),
             FileType::Socket | FileType::Unknown => ('s', String::new()),
         };
+        self.text = self.text.saturating_add(self.path.len()).saturating_add(data.len());
+        if self.text > MAX_TEXT {
+            return Err(format!("more than {MAX_TEXT} bytes of paths"));
+        }
         self.entries.push(Entry {
             path: text(&self.path),
             kind: letter,

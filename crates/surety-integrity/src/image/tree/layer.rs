@@ -28,6 +28,7 @@ pub(super) fn apply(
     packing: Packing,
     diff_id: Digest,
     left: u64,
+    text: &mut u64,
     limits: Limits,
 ) -> Result<u64, Error> {
     let unpacked: Box<dyn Read + '_> = match packing {
@@ -45,6 +46,7 @@ pub(super) fn apply(
         limits,
         made: BTreeSet::new(),
         hidden: Vec::new(),
+        text,
     }
     .read(&mut counted);
     // What follows the archive's end is part of what the DiffID is of.
@@ -109,6 +111,8 @@ struct Changes<'a> {
     made: BTreeSet<Vec<u8>>,
     /// what it hides: a path, and whether only what is below it
     hidden: Vec<(Vec<u8>, bool)>,
+    /// bytes of paths, targets and attributes that all layers may still have
+    text: &'a mut u64,
 }
 
 impl Changes<'_> {
@@ -120,6 +124,12 @@ impl Changes<'_> {
             let mut entry = entry.map_err(tree_error)?;
             let header = entry.header().clone();
             let size = header.entry_size().map_err(tree_error)?;
+            if matches!(
+                header.entry_type(),
+                EntryType::XHeader | EntryType::XGlobalHeader | EntryType::GNULongName | EntryType::GNULongLink
+            ) {
+                self.take(usize::try_from(size).unwrap_or(usize::MAX))?;
+            }
             match header.entry_type() {
                 EntryType::XHeader => extension.pax(&extended(&mut entry, size)?)?,
                 EntryType::XGlobalHeader => drop(extended(&mut entry, size)?),
@@ -146,6 +156,7 @@ impl Changes<'_> {
         content: &mut impl Read,
     ) -> Result<(), Error> {
         let path = self.normal(&extension.path.unwrap_or_else(|| header.path_bytes().into_owned()))?;
+        self.take(path.len())?;
         let (parent, name) = split(&path);
         if name.starts_with(WHITEOUT) {
             if name == OPAQUE {
@@ -190,6 +201,7 @@ impl Changes<'_> {
             EntryType::Directory => Kind::Directory,
             EntryType::Symlink => {
                 let target = target();
+                self.take(target.len())?;
                 if target.len() > self.limits.path {
                     return Err(Error::TooLarge {
                         what: show(&path),
@@ -223,6 +235,17 @@ impl Changes<'_> {
                 implied: false,
             },
         )
+    }
+
+    /// A layer of zeros packs into next to nothing; what is remembered of it must not.
+    fn take(&mut self, bytes: usize) -> Result<(), Error> {
+        // What is around each: an entry of nothing is not free.
+        let bytes = (bytes as u64).saturating_add(64);
+        *self.text = self.text.checked_sub(bytes).ok_or_else(|| Error::TooLarge {
+            what: "paths, links and attributes of the image".into(),
+            limit: self.limits.text,
+        })?;
+        Ok(())
     }
 
     /// Another name of a file; engines set its owner and mode again from this entry.
