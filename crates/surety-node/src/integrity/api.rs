@@ -20,7 +20,7 @@ use tokio::{
 };
 use tower_http::{cors::CorsLayer, timeout::TimeoutLayer};
 
-use super::config::IntegrityConfig;
+use super::{config::IntegrityConfig, quotes};
 
 /// The description of these routes.
 pub const OPENAPI: &str = include_str!("../../../../openapi/integrity.json");
@@ -50,6 +50,7 @@ struct Api {
     queries: mpsc::Sender<Query>,
     contracts: Contracts,
     turns: Arc<Semaphore>,
+    simulated: bool,
 }
 
 /// A running server.
@@ -73,6 +74,7 @@ impl ApiServer {
             queries,
             contracts,
             turns: Arc::new(Semaphore::new(CONCURRENT)),
+            simulated: config.simulated_quotes,
         };
         let router = router(api).layer(cors(&config.cors_origins));
         let task = tokio::spawn(async move {
@@ -110,12 +112,13 @@ fn cors(origins: &[String]) -> CorsLayer {
 }
 
 /// The routes, with the paths of the description.
-const ROUTES: [&str; 6] = [
+const ROUTES: [&str; 7] = [
     "/v1/services/{service}",
     "/v1/deployments/{id}",
     "/v1/deployments/{id}/history",
     "/v1/deployments/{id}/measurement",
     "/v1/deployments/{id}/proof",
+    "/v1/monitors/{operator}/quote",
     "/openapi.json",
 ];
 
@@ -126,6 +129,7 @@ fn router(api: Api) -> Router {
         history_path,
         measurement_path,
         proof_path,
+        quote_path,
         openapi_path,
     ] = ROUTES;
     Router::new()
@@ -134,6 +138,7 @@ fn router(api: Api) -> Router {
         .route(history_path, get(history))
         .route(measurement_path, get(measurement))
         .route(proof_path, get(proof))
+        .route(quote_path, get(quote))
         .route(openapi_path, get(openapi))
         .fallback(async || {
             problem(
@@ -248,6 +253,24 @@ async fn state_proof(contracts: &Contracts, id: DeploymentId) -> Result<Document
         "proof": proof,
         "verify": VERIFY,
     }))
+}
+
+async fn quote(State(api): State<Api>, Path(operator): Path<String>) -> Response {
+    let Ok(operator) = operator.parse::<Address>() else {
+        let detail = format!("operator is {operator:?}, expected 0x and 40 hexadecimal digits");
+        return problem(StatusCode::BAD_REQUEST, detail);
+    };
+    let Ok(_turn) = api.turns.try_acquire() else {
+        return problem(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "too many questions; ask again in a moment",
+        );
+    };
+    match quotes::of(&api.contracts, operator, api.simulated).await {
+        Ok(Some(quote)) => Json(quote).into_response(),
+        Ok(None) => problem(StatusCode::NOT_FOUND, format!("{operator} has registered no quote")),
+        Err(error) => problem(StatusCode::BAD_GATEWAY, format!("the chain's endpoint: {error}")),
+    }
 }
 
 async fn openapi() -> Response {

@@ -19,20 +19,29 @@ pub struct IntegrityConfig {
     /// Bytes of images kept (64 MiB to 16 TiB); those that no deployment needs give way.
     #[serde(default = "default_image_cache_bytes")]
     pub image_cache_bytes: u64,
-    /// Private key (OpenSSH format, not encrypted) with which hosts are reached over SSH; absent: only hosts on this
-    /// machine are.
+    /// Private key (OpenSSH format, not encrypted) with which hosts are reached over SSH; absent: only those behind
+    /// `local_engines` are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ssh_key: Option<PathBuf>,
+    /// Sockets of engines of this machine that hosts may name as theirs (`unix:` endpoints). None by default: a host is
+    /// anybody, and what it names is asked, and told to run the service's container, with this node's rights.
+    #[serde(default)]
+    pub local_engines: Vec<PathBuf>,
     /// Registries (`host:port`) that are spoken to without TLS. What they serve is hashed all the same.
     #[serde(default)]
     pub plain_registries: Vec<String>,
+    /// Whether quotes under the simulated roots, which anybody can make, are shown as verified (and as simulated). For
+    /// development and tests.
+    #[serde(default)]
+    pub simulated_quotes: bool,
     /// Longest a host may take for one measurement, milliseconds (100 to 60,000). After that it did not answer.
     #[serde(default = "default_answer_ms")]
     pub answer_ms: u64,
     /// Longest a deployment may take: pulling, checking, creating (10 to 3,600 seconds).
     #[serde(default = "default_deploy_seconds")]
     pub deploy_seconds: u64,
-    /// Deployments monitored at once (1 to 4,096); more are left to the other monitors.
+    /// Deployments monitored at once (1 to 4,096), the same part of them for each service; more are left to the other
+    /// monitors.
     #[serde(default = "default_deployments")]
     pub deployments: u32,
     /// The services whose hosts this node monitors.

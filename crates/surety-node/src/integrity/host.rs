@@ -1,11 +1,16 @@
 //! One container on one host: reached, measured, made.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use alloy::primitives::B256;
 use surety_chain::{Contracts, integrity::HostInfo};
 use surety_integrity::{
-    agent::{Agent, Grants, Role},
+    agent::{Agent, Grants, Plans, Role},
     channel::{Channel, Endpoint, Fingerprint, Identity},
     deploy::Specification,
     finding,
@@ -15,7 +20,10 @@ use surety_integrity::{
 };
 use surety_primitives::value::Value;
 use surety_protocol::{manifest::container::Container, network::measure::Seen};
-use tokio::sync::{Mutex, OnceCell};
+use tokio::{
+    sync::{Mutex, OnceCell},
+    time::Instant,
+};
 
 use super::watch::{Subject, findings};
 
@@ -23,6 +31,9 @@ use super::watch::{Subject, findings};
 const LISTEN: Duration = Duration::from_secs(20);
 /// Pause before a host that could not be listened to is again.
 const RECONNECT: Duration = Duration::from_millis(500);
+
+/// Between two calls for a measurement: a host that always has something to tell gets no more of this machine's time.
+const STIR: Duration = Duration::from_millis(200);
 
 /// By digest and platform.
 type Images = BTreeMap<(B256, String), Arc<OnceCell<Pulled>>>;
@@ -35,6 +46,8 @@ pub(crate) struct Tools {
     pub(crate) images: Mutex<Images>,
     /// with which hosts are reached over SSH
     pub(crate) identity: Option<Identity>,
+    /// sockets that `unix:` endpoints may name
+    pub(crate) local_engines: Vec<PathBuf>,
     pub(crate) answer: Duration,
 }
 
@@ -61,6 +74,8 @@ pub(crate) struct Host {
     since: u64,
     /// it was told that there are events, and they are not fetched yet
     told: bool,
+    /// until when it calls for nothing more
+    quiet: Instant,
 }
 
 impl Host {
@@ -76,6 +91,7 @@ impl Host {
             stale: false,
             since: crate::network::now_ms(),
             told: false,
+            quiet: Instant::now(),
         }
     }
 
@@ -126,6 +142,7 @@ impl Host {
             // Until it is reached, or what there is was looked at.
             return std::future::pending().await;
         };
+        tokio::time::sleep_until(self.quiet).await;
         loop {
             match monitor.changed(LISTEN).await {
                 Ok(true) => break,
@@ -137,6 +154,7 @@ impl Host {
             }
         }
         self.told = true;
+        self.quiet = Instant::now() + STIR;
     }
 
     async fn image(&self) -> Result<Pulled, String> {
@@ -205,8 +223,7 @@ impl Host {
         }
         let endpoint: Endpoint = host.endpoint.parse().map_err(|e| format!("the host's endpoint: {e}"))?;
         let channel = match endpoint {
-            // An engine of this machine: what it may be asked for, its socket's permissions say.
-            Endpoint::Unix(socket) => Channel::local(Arc::new(Agent::new(Role::Deployer, socket, Grants::default()))),
+            Endpoint::Unix(socket) => self.local(socket)?,
             ssh @ Endpoint::Ssh { .. } => {
                 let identity = self.tools.identity.clone();
                 let identity = identity.ok_or("the host is reached over SSH, and integrity.ssh_key is not set")?;
@@ -218,6 +235,18 @@ impl Host {
         let channel = Arc::new(channel);
         self.channel = Some((channel.clone(), host));
         Ok(channel)
+    }
+
+    /// An engine of this machine. Hosts are strangers: without this node's owner's word, what they call theirs would be
+    /// run by the monitors themselves.
+    fn local(&self, socket: PathBuf) -> Result<Channel, String> {
+        expect_allowed(&socket, &self.tools.local_engines)?;
+        // What is deployed is what this node makes of the plan itself.
+        let grants = Grants {
+            plans: Plans::Any,
+            ..Grants::default()
+        };
+        Ok(Channel::local(Arc::new(Agent::new(Role::Deployer, socket, grants))))
     }
 
     fn specification(&self, pulled: &Pulled) -> Specification {
@@ -235,5 +264,31 @@ impl Host {
             .map_err(|e| e.to_string())?;
         tracing::info!(deployment = %self.subject.id, container, "the host runs the container");
         Ok(())
+    }
+}
+
+fn expect_allowed(socket: &Path, engines: &[PathBuf]) -> Result<(), String> {
+    if engines.iter().any(|engine| engine == socket) {
+        return Ok(());
+    }
+    Err(format!(
+        "the host's endpoint is {} of this machine; expected a host elsewhere, or one of integrity.local_engines",
+        socket.display()
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::{Path, PathBuf};
+
+    use super::expect_allowed;
+
+    /// Whoever hosts says where its engine is. It must not be this machine's, unless its owner says so.
+    #[test]
+    fn an_engine_of_this_machine_is_no_strangers() {
+        let docker = Path::new("/var/run/docker.sock");
+        assert!(expect_allowed(docker, &[]).is_err());
+        assert!(expect_allowed(docker, &[PathBuf::from("/srv/own.sock")]).is_err());
+        assert!(expect_allowed(docker, &[docker.to_owned()]).is_ok());
     }
 }

@@ -89,6 +89,19 @@ pub(crate) struct Deployment {
     pub(crate) punished: bool,
 }
 
+impl Deployment {
+    /// Whether a report of an epoch (0: the baseline; the highest number: of drift) has nothing to add any more. A
+    /// deployment that is retiring still takes what happened before: its host must not escape by retiring it.
+    pub(crate) fn is_recorded(&self, epoch: u64) -> bool {
+        match self.status {
+            Status::Requested | Status::Running | Status::Retiring => {
+                self.baseline.is_some() && self.last_epoch >= epoch
+            }
+            Status::Drifted | Status::Unreachable | Status::Retired => true,
+        }
+    }
+}
+
 /// What happened to one.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Change {
@@ -232,6 +245,22 @@ mod tests {
         assert!(!found.status.is_live());
         assert_eq!(all.of(a).count(), 2);
         assert!(all.of(b).all(|d| d.status == Status::Requested));
+    }
+
+    /// P2: who retires a container that drifted does not make its monitors forget.
+    #[test]
+    fn p2_drift_is_still_to_be_recorded_of_what_is_retiring() {
+        let mut d = deployment(Address::repeat_byte(1), 1);
+        assert!(!d.is_recorded(0));
+        (d.baseline, d.last_epoch) = (Some(B256::ZERO), 3);
+        for status in [Status::Running, Status::Retiring] {
+            d.status = status;
+            assert!(d.is_recorded(0) && d.is_recorded(3) && !d.is_recorded(4) && !d.is_recorded(u64::MAX));
+        }
+        for status in [Status::Drifted, Status::Unreachable, Status::Retired] {
+            d.status = status;
+            assert!(d.is_recorded(u64::MAX));
+        }
     }
 
     #[test]

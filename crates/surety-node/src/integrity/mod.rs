@@ -7,6 +7,7 @@
 //! | `watch` | one task for each deployment: measures, deploys, hears the engine's events |
 //! | `host` | one container on one host |
 //! | `api` | the attestation over REST |
+//! | `quotes` | monitors' enclaves, verified |
 //!
 //! Votes go the way of the network's: `network/driver/monitors.rs` feeds the machines of
 //! `surety-protocol::network::measure`.
@@ -16,6 +17,7 @@ pub(crate) mod chain;
 pub mod config;
 pub(crate) mod host;
 pub(crate) mod ledger;
+pub(crate) mod quotes;
 pub(crate) mod watch;
 
 pub use api::OPENAPI;

@@ -617,10 +617,7 @@ impl Driver {
                     .get(&run)
                     .is_some_and(|r| r.closed || r.settled.contains_key(&step)),
                 Until::Closed(run) => ledger.runs.get(&run).is_none_or(|r| r.closed),
-                Until::Recorded(id, epoch) => ledger
-                    .deployments
-                    .get(id.into())
-                    .is_none_or(|d| !d.status.is_live() || d.baseline.is_some() && d.last_epoch >= epoch),
+                Until::Recorded(id, epoch) => ledger.deployments.get(id.into()).is_none_or(|d| d.is_recorded(epoch)),
                 Until::HostPunished(id) => ledger.deployments.get(id.into()).is_none_or(|d| d.punished),
                 Until::Reported(service, operator, subject) => ledger.reported.contains(&(service, operator, subject)),
                 Until::Tried => intent.tries >= 3,

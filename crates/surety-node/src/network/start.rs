@@ -305,6 +305,7 @@ fn tools(config: &IntegrityConfig) -> Result<Arc<integrity::host::Tools>, Integr
         puller: Puller::new(cache, options),
         images: tokio::sync::Mutex::default(),
         identity: config.ssh_key.as_deref().map(identity_of).transpose()?,
+        local_engines: config.local_engines.clone(),
         answer: Duration::from_millis(config.answer_ms),
     }))
 }

@@ -288,6 +288,14 @@ impl NetworkStore {
                     }
                 }
             }
+            if let Some(last) = set.checked_sub(SETS_KEPT) {
+                // Nothing is signed in sets so old any more, whatever the chain takes back.
+                let (low, high) = (vote_range(service, 0), vote_range(service, last));
+                let over = [VoteKind::Measurement as u8, VoteKind::Finding as u8];
+                io!(table.retain_in(low.as_slice()..high.as_slice(), |key, _| {
+                    key.get(28).is_none_or(|kind| !over.contains(kind))
+                }));
+            }
             let mut table = io!(write.open_table(FINDINGS));
             for finding in findings {
                 let key = finding_key(deployment, finding.hash());
@@ -312,6 +320,20 @@ impl NetworkStore {
             findings.push(Finding::decode(row.1.value()).map_err(|e| StoreError::Io(e.to_string()))?);
         }
         Ok(findings)
+    }
+
+    /// Drops what was found at deployments that are over.
+    pub(crate) fn forget_findings(&self, deployments: &[U256]) -> Result<(), StoreError> {
+        let write = io!(self.inner.db.begin_write());
+        {
+            let mut table = io!(write.open_table(FINDINGS));
+            for deployment in deployments {
+                let low = finding_key(*deployment, B256::ZERO);
+                let high = finding_key(*deployment, B256::repeat_byte(0xff));
+                io!(table.retain_in(low.as_slice()..=high.as_slice(), |_, _| false));
+            }
+        }
+        self.commit(write)
     }
 
     /// What connectors saw and was neither certified nor dropped, at most `limit`.
@@ -698,5 +720,39 @@ mod tests {
             store.value(finding.hash()).expect("reads").as_deref(),
             Some(finding.bytes())
         );
+    }
+
+    #[test]
+    fn p4_votes_of_old_sets_and_findings_of_what_is_over_are_forgotten() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = open(folder.path());
+        let (service, id) = (Address::repeat_byte(5), DeploymentId::new(Address::repeat_byte(5), 1));
+        let subject = |epoch| surety_primitives::measurement::subject(Address::repeat_byte(9), id, epoch);
+        let finding = Finding::new("exec", "/bin/sh", "", "/bin/sh").expect("short");
+        for set in 1..=SETS_KEPT + 20 {
+            let votes = [
+                verdict_vote(subject(set), Verdict::Drifted),
+                finding_vote(subject(set), finding.hash()),
+            ];
+            assert!(
+                store
+                    .record_measurement(service, set, &votes, id.0, std::slice::from_ref(&finding))
+                    .expect("writes")
+            );
+        }
+        let newest = SETS_KEPT + 20;
+        let held = |set| store.votes(service, set).expect("reads").len();
+        let all: usize = (0..=newest).map(held).sum();
+        assert_eq!(all as u64, 2 * (SETS_KEPT + 1));
+        assert_eq!(
+            (held(newest), held(newest - SETS_KEPT), held(newest - SETS_KEPT - 1)),
+            (2, 2, 0)
+        );
+        store
+            .forget_findings(&[DeploymentId::new(service, 2).0])
+            .expect("writes");
+        assert_eq!(store.findings(id.0).expect("reads").len(), 1);
+        store.forget_findings(&[id.0]).expect("writes");
+        assert!(store.findings(id.0).expect("reads").is_empty());
     }
 }

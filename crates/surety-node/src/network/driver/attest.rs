@@ -36,6 +36,7 @@ impl Driver {
                         "state": state,
                         "current": current,
                         "deployments": deployments,
+                        "monitors": self.monitors(service),
                         "block": self.ledger.block,
                         "verify": FROM_THE_CHAIN,
                     })

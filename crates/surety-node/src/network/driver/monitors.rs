@@ -21,6 +21,8 @@ use crate::{
 
 /// Epochs after its end for which a deployment's ballots are still looked at: who signed against the quorum answers.
 const AFTERWARDS: u64 = 4;
+/// Epochs after it was retired in which drift is recorded, by the contract.
+const RETIRING: u64 = 2;
 
 /// Of the integrity part: what is monitored, and by which means.
 pub(crate) struct Integrity {
@@ -43,7 +45,15 @@ pub(crate) struct Watched {
     pub(crate) unreachable: Option<String>,
     /// rank in the order of deployers, once drawn; `None` inside: not drawn
     rank: Option<Option<usize>>,
+    /// the measurement root at deployment, once the chain has it
+    baseline: Option<alloy::primitives::B256>,
+    /// that it was not as planned before that was told
+    noticed: bool,
     deploying: bool,
+    /// Unix milliseconds at which this node saw that it was retired
+    retired: Option<u64>,
+    /// and until when it is measured all the same: what was changed before is seen then
+    closing: Option<u64>,
     /// Unix milliseconds after which it is forgotten; set when it is over
     until: Option<u64>,
 }
@@ -81,8 +91,14 @@ impl Driver {
         let Some(integrity) = &mut self.integrity else {
             return false;
         };
-        if integrity.watched.len() >= integrity.config.deployments as usize {
-            tracing::warn!(deployment = %id, most = integrity.config.deployments, "not monitored: there are enough");
+        // One service's owner must not take the others' places by asking for many deployments.
+        let most = share(integrity.config.deployments, integrity.config.services.len());
+        let of_service = integrity
+            .watched
+            .keys()
+            .filter(|id| DeploymentId(**id).service() == service);
+        if of_service.count() >= most {
+            tracing::warn!(deployment = %id, most, "not monitored: there are enough of the service");
             return false;
         }
         if deployment.host == me {
@@ -110,7 +126,11 @@ impl Driver {
                 measured_at: 0,
                 unreachable: None,
                 rank: None,
+                baseline: deployment.baseline,
+                noticed: false,
                 deploying: false,
+                retired: None,
+                closing: None,
                 until: None,
             },
         );
@@ -145,6 +165,7 @@ impl Driver {
         let id = deployment.id;
         if let Some(root) = deployment.baseline {
             if let Some(found) = self.watched(id.0) {
+                found.baseline = Some(root);
                 found.watch.order(Order::Baseline(root));
             }
             let input = Input::Running {
@@ -156,24 +177,40 @@ impl Driver {
             let epoch = deployment.last_epoch;
             self.feed_monitor(id.0, Input::Recorded { epoch }).await;
         }
-        if !deployment.status.is_live() {
-            self.feed_monitor(id.0, Input::Ended).await;
-            let afterwards = deployment
-                .epoch_seconds
-                .saturating_mul(AFTERWARDS)
-                .saturating_mul(1_000);
+        if deployment.status == Status::Retiring {
+            let epoch = deployment.epoch_seconds.saturating_mul(1_000);
             if let Some(found) = self.watched(id.0)
-                && found.until.is_none()
+                && found.closing.is_none()
             {
-                tracing::info!(deployment = %id, status = deployment.status.name(), "no longer monitored");
-                found.until = Some(now_ms().saturating_add(afterwards));
+                tracing::info!(deployment = %id, "retired: monitored for two more epochs");
+                let now = now_ms();
+                found.retired = Some(now);
+                found.closing = Some(now.saturating_add(epoch.saturating_mul(RETIRING)));
             }
+        } else if !deployment.status.is_live() {
+            self.close(deployment).await;
         }
         if deployment.status == Status::Drifted && !deployment.punished {
             let wish = Wish::PunishHost(id.0);
             let name = keccak256([id.0.to_be_bytes::<32>().as_slice(), b"punish"].concat());
             let monitors = self.monitors(id.service());
             self.intend_among(name, wish, id.service(), Until::HostPunished(id.0), &monitors);
+        }
+    }
+
+    /// Nothing more is measured; evidence is still looked at for a while.
+    async fn close(&mut self, deployment: &Deployment) {
+        let id = deployment.id;
+        self.feed_monitor(id.0, Input::Ended).await;
+        let afterwards = deployment
+            .epoch_seconds
+            .saturating_mul(AFTERWARDS)
+            .saturating_mul(1_000);
+        if let Some(found) = self.watched(id.0)
+            && found.until.is_none()
+        {
+            tracing::info!(deployment = %id, status = deployment.status.name(), "no longer monitored");
+            found.until = Some(now_ms().saturating_add(afterwards));
         }
     }
 
@@ -193,15 +230,33 @@ impl Driver {
     pub(super) async fn head_monitors(&mut self) {
         let Some(integrity) = &mut self.integrity else { return };
         let now = now_ms();
-        integrity
+        let over: Vec<U256> = integrity
             .watched
-            .retain(|_, watched| watched.until.is_none_or(|until| until > now));
+            .extract_if(.., |_, watched| watched.until.is_some_and(|until| until <= now))
+            .map(|(id, _)| id)
+            .collect();
+        let closing: Vec<U256> = integrity
+            .watched
+            .iter()
+            .filter(|(_, watched)| watched.until.is_none() && watched.closing.is_some_and(|at| at <= now))
+            .map(|(id, _)| *id)
+            .collect();
         let ids: Vec<U256> = integrity
             .watched
             .iter()
             .filter(|(_, watched)| watched.machine.epoch().is_none() && !watched.deploying)
             .map(|(id, _)| *id)
             .collect();
+        if !over.is_empty()
+            && let Err(error) = self.store.forget_findings(&over)
+        {
+            tracing::error!(%error, "findings of what is over are not forgotten");
+        }
+        for id in closing {
+            if let Some(deployment) = self.ledger.deployments.get(DeploymentId(id)).cloned() {
+                self.close(&deployment).await;
+            }
+        }
         for id in ids {
             self.consider_deploying(DeploymentId(id));
         }
@@ -270,7 +325,22 @@ impl Driver {
             tracing::warn!(deployment = %DeploymentId(id), why, "not measured");
         }
         found.unreachable = measured.unreachable;
-        if let Seen::Drifted(findings) = &measured.seen {
+        if let Seen::Drifted(findings) = &measured.seen
+            && found.baseline.is_none()
+        {
+            // It is not there yet, or about to start.
+            if !std::mem::replace(&mut found.noticed, true) {
+                let first = findings
+                    .first()
+                    .map(|finding| finding.field("kind").unwrap_or_default().to_owned());
+                tracing::info!(
+                    deployment = %DeploymentId(id),
+                    findings = findings.len(),
+                    first,
+                    "there is no container as planned yet"
+                );
+            }
+        } else if let Seen::Drifted(findings) = &measured.seen {
             for finding in findings
                 .iter()
                 .filter(|f| !found.machine.drift().contains_key(&f.hash()))
@@ -364,6 +434,17 @@ impl Driver {
     /// A quorum said something of an epoch: to the chain with it.
     fn certified_epoch(&mut self, id: U256, seal: Seal, epoch: u64, statement: Statement) {
         let deployment = DeploymentId(id);
+        if matches!(statement, Statement::Intact | Statement::Unreachable) {
+            let known = self.ledger.deployments.get(deployment);
+            let end = known.map(|d| d.start.saturating_add(epoch.saturating_mul(d.epoch_seconds)));
+            let retired = self.watched(id).and_then(|found| found.retired);
+            if let (Some(end), Some(retired)) = (end, retired)
+                && end.saturating_mul(1_000) > retired
+            {
+                // Of the time after it was retired nothing but drift counts.
+                return;
+            }
+        }
         match statement {
             Statement::Drifted(evidence) => {
                 tracing::warn!(%deployment, epoch, %evidence, "a quorum found that the container has changed");
@@ -399,11 +480,16 @@ impl Driver {
     }
 
     /// Those who have the certificates, and so take turns.
-    fn monitors(&self, service: Address) -> Vec<Address> {
+    pub(super) fn monitors(&self, service: Address) -> Vec<Address> {
         let set = self.ledger.newest_set(service);
         let members = set.iter().flat_map(|(set, _)| set.members());
         members.map(|member| member.operator).collect()
     }
+}
+
+/// Of so many deployments, those of each service.
+fn share(deployments: u32, services: usize) -> usize {
+    (deployments as usize).checked_div(services).unwrap_or(0).max(1)
 }
 
 /// What is reported of an epoch.
@@ -417,4 +503,17 @@ pub(crate) struct Report {
     pub(crate) signers: U256,
     /// EIP-2537
     pub(crate) signature: Vec<u8>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::share;
+
+    #[test]
+    fn p4_no_service_takes_the_places_of_others() {
+        assert_eq!(share(256, 1), 256);
+        assert_eq!(share(256, 4), 64);
+        assert_eq!(share(3, 8), 1);
+        assert_eq!(share(3, 0), 1);
+    }
 }
