@@ -126,7 +126,8 @@ impl Builder {
     /// Builds the Rust programs as static libraries; gives their directory.
     fn rust(&self, target: Target) -> Result<PathBuf> {
         let (triple, flags) = target.rust();
-        let directory = self.out.join(format!("rust-{}", target.rust_directory()));
+        // Beside `out`, so that small and full sizes share the library.
+        let directory = self.out.with_file_name(format!("rust-{}", target.rust_directory()));
         let mut cargo = Command::new("cargo");
         cargo
             .args(["build", "--quiet", "--release", "--examples", "--target", triple])

@@ -3,6 +3,7 @@
 mod builds;
 mod clock;
 mod figures;
+mod isolation;
 mod measure;
 mod peer;
 mod peers;
@@ -48,6 +49,12 @@ struct Arguments {
 }
 
 fn main() -> Result<()> {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    if let [first, rest @ ..] = words.as_slice()
+        && first == isolation::ARGUMENT
+    {
+        return isolation::run(&peers::in_process(), rest);
+    }
     let arguments = Arguments::parse();
     let here = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
     let programs = suite::programs(&here.join("programs"), &arguments.programs)?;

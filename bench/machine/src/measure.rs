@@ -5,8 +5,7 @@ use crate::clock::Clock;
 use crate::peer::{Peer, Prepared};
 use crate::statistics::Spread;
 use crate::suite::Program;
-use anyhow::{Result, anyhow, bail};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use anyhow::{Result, bail};
 
 /// What one engine did on one program.
 pub(crate) struct Column {
@@ -82,7 +81,7 @@ pub(crate) fn measure(
             if round >= peer.most_rounds() || column.error.is_some() {
                 continue;
             }
-            let sample = match guarded(|| prepared.run(clock)) {
+            let sample = match prepared.run(clock) {
                 Ok(sample) => sample,
                 Err(error) => {
                     column.error = Some(format!("{error:#}"));
@@ -125,10 +124,5 @@ fn prepare(program: &Program, peer: &dyn Peer, builds: &Builds) -> Result<Box<dy
         .ok_or_else(|| "not built".to_owned())?
         .as_ref()
         .map_err(|error| format!("not built: {error}"))?;
-    guarded(|| peer.prepare(built)).map_err(|error| format!("{error:#}"))
-}
-
-/// A peer that panics is a peer that fails.
-fn guarded<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(anyhow!("it panicked")))
+    peer.prepare(built).map_err(|error| format!("{error:#}"))
 }

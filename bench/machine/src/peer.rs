@@ -3,6 +3,7 @@
 use crate::builds::Target;
 use crate::clock::Clock;
 use anyhow::Result;
+use std::fmt;
 use std::path::Path;
 
 /// An engine, or a way to run one.
@@ -40,4 +41,29 @@ pub(crate) struct Sample {
     pub(crate) checksum: u32,
     /// How many of the machine's steps that were, where they are counted.
     pub(crate) steps: Option<u64>,
+}
+
+impl Sample {
+    /// Reads `CHECKSUM NANOSECONDS [STEPS]`, as programs that time themselves print it.
+    pub(crate) fn parse(line: &str) -> Option<Self> {
+        let mut words = line.split_ascii_whitespace();
+        let checksum = u32::from_str_radix(words.next()?, 16).ok()?;
+        let nanoseconds: u64 = words.next()?.parse().ok()?;
+        let steps = match words.next() {
+            Some(steps) => Some(steps.parse().ok()?),
+            None => None,
+        };
+        Some(Self {
+            seconds: nanoseconds as f64 / 1e9,
+            checksum,
+            steps,
+        })
+    }
+}
+
+impl fmt::Display for Sample {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:08x} {:.0}", self.checksum, self.seconds * 1e9)?;
+        self.steps.map_or(Ok(()), |steps| write!(f, " {steps}"))
+    }
 }

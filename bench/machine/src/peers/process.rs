@@ -85,17 +85,6 @@ impl Prepared for Started {
             None => Command::new(&self.program),
         };
         let line = crate::builds::run(command.arg(clock.number().to_string()))?;
-        parse(&line).with_context(|| format!("expected a checksum and nanoseconds, found {line:?}"))
+        Sample::parse(&line).with_context(|| format!("expected a checksum and nanoseconds, found {line:?}"))
     }
-}
-
-fn parse(line: &str) -> Option<Sample> {
-    let (sum, nanoseconds) = line.trim_end().split_once(' ')?;
-    let checksum = u32::from_str_radix(sum, 16).ok()?;
-    let nanoseconds: u64 = nanoseconds.parse().ok()?;
-    Some(Sample {
-        seconds: nanoseconds as f64 / 1e9,
-        checksum,
-        steps: None,
-    })
 }
