@@ -1,5 +1,7 @@
 //! Keccak-f\[1600\]: `asm/keccak_f.S`.
 
+mod permutation;
+
 use super::{A0, A1, A2, A3, A4, A5, A6, Space, T0, T1, T2, T3, T4, T5, T6, apart, clear, frame, words_inside};
 
 /// Whatever the state is.
@@ -22,7 +24,7 @@ pub(super) fn f1600<S: Space + ?Sized>(registers: &mut [u32; 32], space: &mut S,
     for (word, lane) in words.iter_mut().zip(&*lanes) {
         *word = u64::from_le_bytes(*lane);
     }
-    keccak::Keccak::new().with_f1600(|f1600| f1600(&mut words));
+    permutation::f1600(&mut words);
     for (word, lane) in words.iter().zip(lanes) {
         *lane = word.to_le_bytes();
     }

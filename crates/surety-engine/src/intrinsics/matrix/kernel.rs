@@ -142,6 +142,10 @@ fn plain(a: &[u8], b: &[u8]) -> u32 {
 #[cfg(target_arch = "x86_64")]
 mod x86 {
     #![allow(unsafe_code, reason = "vectors are loaded through pointers")]
+    #![allow(
+        clippy::needless_range_loop,
+        reason = "rows and columns of a block are numbers, of several arrays"
+    )]
 
     use core::arch::x86_64::{
         __m256i, __m512i, __mmask64, _mm_add_epi32, _mm_loadu_si128, _mm_storeu_si128, _mm256_add_epi32,
