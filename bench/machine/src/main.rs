@@ -120,8 +120,8 @@ fn main() -> Result<()> {
         machine: machine(cpu)?,
     };
     print!("{}", report.table());
-    for (name, value) in &report.figures {
-        println!("{name}: {value}");
+    for line in report.figures_in_words() {
+        println!("{line}");
     }
     let failed = report
         .rows

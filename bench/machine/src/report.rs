@@ -185,6 +185,41 @@ impl Report {
         text
     }
 
+    /// The figures beside the programs, a line each.
+    pub(crate) fn figures_in_words(&self) -> Vec<String> {
+        let figure = |name: &str| {
+            self.figures
+                .iter()
+                .find(|(found, _)| *found == name)
+                .map(|(_, value)| value)
+        };
+        let mut lines = Vec::new();
+        if let Some(details) = figure("translation") {
+            lines.push(format!(
+                "translation: **{}** MB of RV32 code a second (to reach: 20 or more); {} bytes of `explorer` become {}",
+                details["mb_per_s"]["median"], details["guest_code_bytes"], details["host_code_bytes"]
+            ));
+        }
+        if let Some(start) = figure("warm_start_ms") {
+            lines.push(format!(
+                "`explorer` from the cache to its first step: **{}** ms (to reach: 5 or less), after {} ms of reading its \
+                 ELF; translated anew {} ms",
+                start["from_cache"]["median"], start["reading_the_elf"]["median"], start["without_cache"]
+            ));
+        }
+        for (name, dissection) in figure("first_dissection_over_run")
+            .and_then(Value::as_object)
+            .into_iter()
+            .flatten()
+        {
+            lines.push(format!(
+                "first dissection of `{name}` ({} roots over {} steps): **{}** times the plain run (to reach: 1.3 at 10^10 steps)",
+                dissection["roots"], dissection["steps"], dissection["ratio"]["median"]
+            ));
+        }
+        lines
+    }
+
     /// `machine.md`.
     pub(crate) fn page(&self) -> String {
         let mut text = String::from("# Speed of the machine's engines\n\nWritten by `make bench-machine`; ");
@@ -212,8 +247,8 @@ impl Report {
             let value = value.map_or("not measured".into(), |value| format!("**{value:.3}**"));
             let _ = writeln!(text, "- {name}: {value} (to reach: {target} or less)");
         }
-        for (name, value) in &self.figures {
-            let _ = writeln!(text, "- {name}: {value}");
+        for line in self.figures_in_words() {
+            let _ = writeln!(text, "- {line}");
         }
         text.push_str(
             "\nSeconds of native scalar code, then times over it (1.00 is as fast; median of the rounds):\n\n",
