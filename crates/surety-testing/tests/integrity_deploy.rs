@@ -200,9 +200,10 @@ async fn measuring_alone_says_in_json_what_runs_and_what_was_done() {
         .await
         .unwrap();
 
+    let socket = engine.socket();
     let measure = |more: &[&std::ffi::OsStr]| {
         let mut all: Vec<&std::ffi::OsStr> = vec!["measure".as_ref(), "--socket".as_ref()];
-        all.extend([engine.socket().as_os_str(), "--container".as_ref(), "surety-1".as_ref()]);
+        all.extend([socket.as_os_str(), "--container".as_ref(), "surety-1".as_ref()]);
         all.extend(more);
         run(&all)
     };
@@ -230,7 +231,7 @@ async fn measuring_alone_says_in_json_what_runs_and_what_was_done() {
     );
     assert!(planned["measurement"]["evidence"]["files"]["count"].as_u64() > Some(0));
 
-    let socket = format!("unix://{}", engine.socket().display());
+    let socket = format!("unix://{}", socket.display());
     let status = std::process::Command::new("docker")
         .args(["--host", &socket, "exec", "surety-1", "true"])
         .status()
