@@ -336,3 +336,37 @@ fn code_can_be_run_and_not_written() {
     assert!(anonymous.count() >= 1);
     drop(run);
 }
+
+#[test]
+fn p3_what_is_skipped_is_not_counted() {
+    // Branches over one instruction, taken and not, which the host does without branching; rotations of which a part is
+    // seen later; and branches out of the middle of a block. A loop around them, stopped everywhere.
+    let code = [
+        word(Op::Lui, 8, 0, 0, 0x1234_5000),
+        word(Op::Addi, 8, 8, 0, 0x67),
+        word(Op::Andi, 6, 5, 0, 1),
+        word(Op::Bne, 0, 6, 0, 8),
+        word(Op::Addi, 7, 5, 0, 3),
+        word(Op::Beq, 0, 6, 0, 8),
+        word(Op::Addi, 9, 0, 0, 77),
+        word(Op::Slli, 10, 8, 0, 7),
+        word(Op::Srli, 11, 8, 0, 25),
+        word(Op::Or, 10, 10, 11, 0),
+        word(Op::Srli, 12, 10, 0, 3),
+        word(Op::Slli, 10, 10, 0, 29),
+        word(Op::Xor, 8, 10, 12, 0),
+        word(Op::Add, 13, 10, 12, 0),
+        word(Op::Andi, 14, 5, 0, 6),
+        word(Op::Beq, 0, 14, 0, 16),
+        word(Op::Slli, 15, 14, 0, 2),
+        word(Op::Add, 15, 15, 8, 0),
+        word(Op::Addi, 16, 16, 0, 1),
+        word(Op::Addi, 5, 5, 0, 1),
+        word(Op::Jal, 0, 0, 0, (-72_i32) as u32),
+    ];
+    let program = small(&code);
+    for until in 0..400 {
+        agrees(&program, until);
+    }
+    agrees(&program, 1_000_003);
+}

@@ -58,6 +58,20 @@ pub(super) enum Condition {
     NotLess = 13,
 }
 
+impl Condition {
+    /// The one that holds when this does not.
+    pub(super) fn not(self) -> Self {
+        match self {
+            Condition::Below => Condition::NotBelow,
+            Condition::NotBelow => Condition::Below,
+            Condition::Equal => Condition::NotEqual,
+            Condition::NotEqual => Condition::Equal,
+            Condition::Less => Condition::NotLess,
+            Condition::NotLess => Condition::Less,
+        }
+    }
+}
+
 /// The second operand of an instruction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Operand {
@@ -70,6 +84,19 @@ pub(super) enum Operand {
     Context(i32),
     /// Beside the code: at this offset from it.
     Beside(i64),
+}
+
+/// How wide an instruction's operands are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    /// 32 bits.
+    Plain,
+    /// 64 bits.
+    Wide,
+    /// 16 bits.
+    Half,
+    /// One of them 8 bits, which takes a prefix so that the numbers 4 to 7 name the low bytes.
+    Byte,
 }
 
 /// A place in the code that is not known yet: a 32-bit distance from its own end.
@@ -95,20 +122,10 @@ impl Assembler {
         self.bytes.extend_from_slice(&value.to_le_bytes());
     }
 
-    /// Prefixes, opcode, and the bytes that name `reg` and `rm`. `byte` says that one of them is used as 8 bits, which
-    /// takes a prefix so that the numbers 4 to 7 name the low bytes. `after` bytes follow the operand.
-    fn operands(
-        &mut self,
-        wide: bool,
-        prefix: Option<u8>,
-        opcode: &[u8],
-        reg: Reg,
-        rm: Operand,
-        byte: bool,
-        after: i64,
-    ) {
-        if let Some(prefix) = prefix {
-            self.byte(prefix);
+    /// Prefixes, opcode, and the bytes that name `reg` and `rm`. `after` bytes follow the operand.
+    fn operands(&mut self, form: Form, opcode: &[u8], reg: Reg, rm: Operand, after: i64) {
+        if form == Form::Half {
+            self.byte(0x66);
         }
         let (index, base) = match rm {
             Operand::Reg(rm) => (0, rm),
@@ -117,8 +134,8 @@ impl Assembler {
             Operand::Context(_) => (0, RDI),
             Operand::Beside(_) => (0, 0),
         };
-        let rex = 0x40 | u8::from(wide) << 3 | (reg >> 3) << 2 | (index >> 3) << 1 | base >> 3;
-        if rex != 0x40 || byte {
+        let rex = 0x40 | u8::from(form == Form::Wide) << 3 | (reg >> 3) << 2 | (index >> 3) << 1 | base >> 3;
+        if rex != 0x40 || form == Form::Byte {
             self.byte(rex);
         }
         self.bytes.extend_from_slice(opcode);
@@ -168,39 +185,39 @@ impl Assembler {
 
     pub(super) fn mov(&mut self, to: Reg, from: Operand) {
         if from != Operand::Reg(to) {
-            self.operands(false, None, &[0x8b], to, from, false, 0);
+            self.operands(Form::Plain, &[0x8b], to, from, 0);
         }
     }
 
     pub(super) fn mov64(&mut self, to: Reg, from: Operand) {
-        self.operands(true, None, &[0x8b], to, from, false, 0);
+        self.operands(Form::Wide, &[0x8b], to, from, 0);
     }
 
     pub(super) fn store(&mut self, to: Operand, from: Reg) {
-        self.operands(false, None, &[0x89], from, to, false, 0);
+        self.operands(Form::Plain, &[0x89], from, to, 0);
     }
 
     pub(super) fn store64(&mut self, to: Operand, from: Reg) {
-        self.operands(true, None, &[0x89], from, to, false, 0);
+        self.operands(Form::Wide, &[0x89], from, to, 0);
     }
 
     pub(super) fn store16(&mut self, to: Operand, from: Reg) {
-        self.operands(false, Some(0x66), &[0x89], from, to, false, 0);
+        self.operands(Form::Half, &[0x89], from, to, 0);
     }
 
     pub(super) fn store8(&mut self, to: Operand, from: Reg) {
-        self.operands(false, None, &[0x88], from, to, true, 0);
+        self.operands(Form::Byte, &[0x88], from, to, 0);
     }
 
     /// Zero to memory: 1, 2 or 4 bytes.
     pub(super) fn store_zero(&mut self, to: Operand, width: u32) {
         match width {
             1 => {
-                self.operands(false, None, &[0xc6], 0, to, false, 1);
+                self.operands(Form::Plain, &[0xc6], 0, to, 1);
                 self.byte(0);
             }
             2 => {
-                self.operands(false, Some(0x66), &[0xc7], 0, to, false, 2);
+                self.operands(Form::Half, &[0xc7], 0, to, 2);
                 self.bytes.extend_from_slice(&[0, 0]);
             }
             _ => self.store_imm(to, 0),
@@ -208,7 +225,7 @@ impl Assembler {
     }
 
     pub(super) fn store_imm(&mut self, to: Operand, value: u32) {
-        self.operands(false, None, &[0xc7], 0, to, false, 4);
+        self.operands(Form::Plain, &[0xc7], 0, to, 4);
         self.imm32(value);
     }
 
@@ -226,37 +243,57 @@ impl Assembler {
 
     /// One byte, zero-extended.
     pub(super) fn load_u8(&mut self, to: Reg, from: Operand) {
-        self.operands(false, None, &[0x0f, 0xb6], to, from, matches!(from, Operand::Reg(_)), 0);
+        self.operands(
+            if matches!(from, Operand::Reg(_)) {
+                Form::Byte
+            } else {
+                Form::Plain
+            },
+            &[0x0f, 0xb6],
+            to,
+            from,
+            0,
+        );
     }
 
     /// One byte, sign-extended.
     pub(super) fn load_i8(&mut self, to: Reg, from: Operand) {
-        self.operands(false, None, &[0x0f, 0xbe], to, from, matches!(from, Operand::Reg(_)), 0);
+        self.operands(
+            if matches!(from, Operand::Reg(_)) {
+                Form::Byte
+            } else {
+                Form::Plain
+            },
+            &[0x0f, 0xbe],
+            to,
+            from,
+            0,
+        );
     }
 
     /// Two bytes, zero-extended.
     pub(super) fn load_u16(&mut self, to: Reg, from: Operand) {
-        self.operands(false, None, &[0x0f, 0xb7], to, from, false, 0);
+        self.operands(Form::Plain, &[0x0f, 0xb7], to, from, 0);
     }
 
     /// Two bytes, sign-extended.
     pub(super) fn load_i16(&mut self, to: Reg, from: Operand) {
-        self.operands(false, None, &[0x0f, 0xbf], to, from, false, 0);
+        self.operands(Form::Plain, &[0x0f, 0xbf], to, from, 0);
     }
 
     /// Four bytes, sign-extended to 64 bits.
     pub(super) fn sign_extend(&mut self, to: Reg, from: Operand) {
-        self.operands(true, None, &[0x63], to, from, false, 0);
+        self.operands(Form::Wide, &[0x63], to, from, 0);
     }
 
     /// `to` op= `from`.
     pub(super) fn alu(&mut self, op: Alu, to: Reg, from: Operand) {
-        self.operands(false, None, &[(op as u8) << 3 | 3], to, from, false, 0);
+        self.operands(Form::Plain, &[(op as u8) << 3 | 3], to, from, 0);
     }
 
     /// `to` op= `from`, `to` being in memory.
     pub(super) fn alu_to(&mut self, op: Alu, to: Operand, from: Reg) {
-        self.operands(false, None, &[(op as u8) << 3 | 1], from, to, false, 0);
+        self.operands(Form::Plain, &[(op as u8) << 3 | 1], from, to, 0);
     }
 
     pub(super) fn alu_imm(&mut self, op: Alu, to: Operand, value: u32) {
@@ -271,11 +308,11 @@ impl Assembler {
     fn alu_imm_wide(&mut self, wide: bool, op: Alu, to: Operand, value: u32) {
         match i8::try_from(value as i32) {
             Ok(short) => {
-                self.operands(wide, None, &[0x83], op as u8, to, false, 1);
+                self.operands(if wide { Form::Wide } else { Form::Plain }, &[0x83], op as u8, to, 1);
                 self.byte(short as u8);
             }
             Err(_) => {
-                self.operands(wide, None, &[0x81], op as u8, to, false, 4);
+                self.operands(if wide { Form::Wide } else { Form::Plain }, &[0x81], op as u8, to, 4);
                 self.imm32(value);
             }
         }
@@ -283,11 +320,11 @@ impl Assembler {
 
     /// Flags of `a` and `b`.
     pub(super) fn test(&mut self, a: Reg, b: Reg) {
-        self.operands(false, None, &[0x85], b, Operand::Reg(a), false, 0);
+        self.operands(Form::Plain, &[0x85], b, Operand::Reg(a), 0);
     }
 
     pub(super) fn test64(&mut self, a: Reg, b: Reg) {
-        self.operands(true, None, &[0x85], b, Operand::Reg(a), false, 0);
+        self.operands(Form::Wide, &[0x85], b, Operand::Reg(a), 0);
     }
 
     /// Flags of the low byte of RAX and a number.
@@ -296,21 +333,21 @@ impl Assembler {
     }
 
     pub(super) fn not(&mut self, to: Operand) {
-        self.operands(false, None, &[0xf7], 2, to, false, 0);
+        self.operands(Form::Plain, &[0xf7], 2, to, 0);
     }
 
     pub(super) fn neg(&mut self, to: Operand) {
-        self.operands(false, None, &[0xf7], 3, to, false, 0);
+        self.operands(Form::Plain, &[0xf7], 3, to, 0);
     }
 
     /// RAX = RDX:RAX / by, RDX = the rest; unsigned.
     pub(super) fn div(&mut self, by: Operand) {
-        self.operands(false, None, &[0xf7], 6, by, false, 0);
+        self.operands(Form::Plain, &[0xf7], 6, by, 0);
     }
 
     /// As `div`, of 64-bit signed numbers.
     pub(super) fn idiv64(&mut self, by: Operand) {
-        self.operands(true, None, &[0xf7], 7, by, false, 0);
+        self.operands(Form::Wide, &[0xf7], 7, by, 0);
     }
 
     /// The sign of RAX, 64 bits, in RDX.
@@ -319,20 +356,20 @@ impl Assembler {
     }
 
     pub(super) fn imul(&mut self, to: Reg, from: Operand) {
-        self.operands(false, None, &[0x0f, 0xaf], to, from, false, 0);
+        self.operands(Form::Plain, &[0x0f, 0xaf], to, from, 0);
     }
 
     pub(super) fn imul64(&mut self, to: Reg, from: Operand) {
-        self.operands(true, None, &[0x0f, 0xaf], to, from, false, 0);
+        self.operands(Form::Wide, &[0x0f, 0xaf], to, from, 0);
     }
 
     pub(super) fn shift_imm(&mut self, op: Shift, to: Operand, count: u8) {
-        self.operands(false, None, &[0xc1], op as u8, to, false, 1);
+        self.operands(Form::Plain, &[0xc1], op as u8, to, 1);
         self.byte(count);
     }
 
     pub(super) fn shift64_imm(&mut self, op: Shift, to: Reg, count: u8) {
-        self.operands(true, None, &[0xc1], op as u8, Operand::Reg(to), false, 1);
+        self.operands(Form::Wide, &[0xc1], op as u8, Operand::Reg(to), 1);
         self.byte(count);
     }
 
@@ -358,6 +395,58 @@ impl Assembler {
             // Offsets of registers in the frame are below 128.
             (None, Operand::Frame(at)) => self.bytes.extend_from_slice(&[0x44 | reg, 0x24, at as u8]),
             (None, _) => self.byte(0x0b),
+        }
+    }
+
+    /// `to` = `from` turned right by `count` bits (BMI2).
+    pub(super) fn rotate(&mut self, to: Reg, from: Operand, count: u8) {
+        let base = match from {
+            Operand::Reg(reg) => reg,
+            _ => RSP,
+        };
+        self.byte(0xc4);
+        self.byte((!(to >> 3) & 1) << 7 | 1 << 6 | (!(base >> 3) & 1) << 5 | 3);
+        self.byte(0x7b);
+        self.byte(0xf0);
+        let reg = (to & 7) << 3;
+        match from {
+            Operand::Frame(at) => self.bytes.extend_from_slice(&[0x44 | reg, 0x24, at as u8]),
+            _ => self.byte(0xc0 | reg | base & 7),
+        }
+        self.byte(count);
+    }
+
+    /// `to` = `from` if the condition holds.
+    pub(super) fn move_if(&mut self, condition: Condition, to: Reg, from: Operand) {
+        self.operands(Form::Plain, &[0x0f, 0x40 | condition as u8], to, from, 0);
+    }
+
+    /// `to` += `from`, 64 bits.
+    pub(super) fn add64(&mut self, to: Reg, from: Reg) {
+        self.operands(Form::Wide, &[0x03], to, Operand::Reg(from), 0);
+    }
+
+    /// `to` = value, and the flags stay.
+    pub(super) fn mov_imm_only(&mut self, to: Reg, value: u32) {
+        if to > 7 {
+            self.byte(0x41);
+        }
+        self.byte(0xb8 | to & 7);
+        self.imm32(value);
+    }
+
+    /// `to` = base + (index << scale), all registers.
+    pub(super) fn lea_scaled(&mut self, to: Reg, base: Reg, index: Reg, scale: u8) {
+        let rex = 0x40 | (to >> 3) << 2 | (index >> 3) << 1 | base >> 3;
+        if rex != 0x40 {
+            self.byte(rex);
+        }
+        self.byte(0x8d);
+        let mode = if base & 7 == 5 { 0x40 } else { 0 };
+        self.byte(mode | (to & 7) << 3 | 4);
+        self.byte(scale << 6 | (index & 7) << 3 | base & 7);
+        if mode != 0 {
+            self.byte(0);
         }
     }
 
@@ -398,20 +487,12 @@ impl Assembler {
 
     /// The address at this offset from the code, 64 bits.
     pub(super) fn lea_beside(&mut self, to: Reg, at: i64) {
-        self.operands(true, None, &[0x8d], to, Operand::Beside(at), false, 0);
+        self.operands(Form::Wide, &[0x8d], to, Operand::Beside(at), 0);
     }
 
     /// The low byte of `to` = 1 if the condition holds, else 0.
     pub(super) fn set(&mut self, condition: Condition, to: Reg) {
-        self.operands(
-            false,
-            None,
-            &[0x0f, 0x90 | condition as u8],
-            0,
-            Operand::Reg(to),
-            true,
-            0,
-        );
+        self.operands(Form::Byte, &[0x0f, 0x90 | condition as u8], 0, Operand::Reg(to), 0);
     }
 
     pub(super) fn jump_if(&mut self, condition: Condition) -> Fixup {
@@ -431,7 +512,7 @@ impl Assembler {
 
     /// To the address in the frame.
     pub(super) fn jump_frame(&mut self, at: i32) {
-        self.operands(false, None, &[0xff], 4, Operand::Frame(at), false, 0);
+        self.operands(Form::Plain, &[0xff], 4, Operand::Frame(at), 0);
     }
 
     fn fixup(&mut self) -> Fixup {

@@ -57,11 +57,21 @@ pub(super) fn far_target(index: usize, upper: &Decoded, next: &Decoded) -> u32 {
     base.wrapping_add(upper.imm).wrapping_add(next.imm)
 }
 
-fn ends_block(op: Op) -> bool {
-    matches!(
-        op.instruction().effect,
-        Effect::Branch(_) | Effect::Jump(_) | Effect::Call
-    )
+/// Whether the block ends with an instruction. Branches forward are left in the middle of one: what is charged for the
+/// rest is given back where they lead.
+fn ends_block(instruction: &Decoded) -> bool {
+    match instruction.op.instruction().effect {
+        Effect::Branch(_) => instruction.imm as i32 <= 0,
+        Effect::Jump(_) | Effect::Call => true,
+        _ => false,
+    }
+}
+
+/// Whether `branch` does nothing but skip `next`, which the host can do or not without a branch of its own.
+pub(super) fn skips_one(host: &[Option<Reg>; 32], branch: &Decoded, next: Option<&Decoded>) -> bool {
+    matches!(branch.op.instruction().effect, Effect::Branch(_))
+        && branch.imm == 8
+        && next.is_some_and(|next| next.op == Op::Addi && host.get(usize::from(next.rd)).is_some_and(Option::is_some))
 }
 
 impl Plan {
@@ -71,6 +81,7 @@ impl Plan {
         let mut loops = Marks::new(instructions.len());
         // How much deeper in loops each instruction lies than the one before.
         let mut depth = vec![0_i16; instructions.len() + 1];
+        let mut branches = Vec::new();
         let mut mark = |index: usize| {
             if instructions.get(index).is_some_and(Option::is_some) {
                 starts.set(index);
@@ -88,10 +99,11 @@ impl Plan {
                 // What follows something that is no instruction is reached by a jump only, or is no code.
                 mark(index);
             }
-            if ends_block(instruction.op) {
+            if ends_block(instruction) {
                 mark(index + 1);
             }
             match instruction.op.instruction().effect {
+                Effect::Branch(_) if instruction.imm == 8 => branches.push(index),
                 Effect::Branch(_) => {
                     if let Some(to) = target(instructions, index, instruction.imm) {
                         mark(to);
@@ -131,11 +143,26 @@ impl Plan {
             last = Some(*instruction);
         }
         pointers(program.memory(), instructions.len(), &mut mark);
-        Plan {
-            host: assign(instructions, &depth),
-            starts,
-            loops,
+        let host = assign(instructions, &depth);
+        // A branch over one instruction needs no block where it leads, unless a block starts at that instruction. Where
+        // one is made, another such branch may come to lie.
+        loop {
+            let before = branches.len();
+            branches.retain(|&index| {
+                let branch = instructions.get(index).copied().flatten();
+                let next = instructions.get(index + 1).copied().flatten();
+                let one = branch.is_some_and(|branch| skips_one(&host, &branch, next.as_ref()));
+                let keep = one && !starts.get(index + 1);
+                if !keep && instructions.get(index + 2).is_some_and(Option::is_some) {
+                    starts.set(index + 2);
+                }
+                keep
+            });
+            if branches.len() == before {
+                break;
+            }
         }
+        Plan { starts, loops, host }
     }
 }
 

@@ -10,7 +10,7 @@ use super::{
         Alu, Assembler, Condition, Fixup, MEMORY, Operand, RAX, RBP, RBX, RDI, RDX, RSI, RSP, Reg, STEPS, Shift,
     },
     assembler::{R12, R13},
-    blocks::{MAX_BLOCK, Marks, Plan, far_target, target},
+    blocks::{MAX_BLOCK, Marks, Plan, far_target, skips_one, target},
     frame::{self, Reason, context},
 };
 
@@ -57,6 +57,15 @@ struct Exit {
     refund: u32,
 }
 
+/// A jump from one block to another.
+struct Jump {
+    from: Fixup,
+    /// The instruction it goes to.
+    to: usize,
+    /// Steps charged in the block it comes from that are not taken.
+    refund: u32,
+}
+
 struct Translator<'a> {
     asm: Assembler,
     instructions: &'a [Option<Decoded>],
@@ -64,10 +73,12 @@ struct Translator<'a> {
     /// Offset of the table of entries from the code's start.
     table: i64,
     metered: bool,
-    /// For each instruction where its block's entry is, 0 while it is not known.
-    entries: Vec<u32>,
     exits: Vec<Exit>,
-    jumps: Vec<(Fixup, usize)>,
+    jumps: Vec<Jump>,
+    /// The blocks so far.
+    blocks: Vec<Block>,
+    /// For each block, where it leaves when too few steps are left.
+    limits: Vec<u32>,
 }
 
 /// Translates all of `instructions`. `functions` are those that the host has code for.
@@ -84,9 +95,10 @@ pub(super) fn translate(
         plan,
         table,
         metered,
-        entries: vec![0; instructions.len()],
         exits: Vec::new(),
         jumps: Vec::new(),
+        blocks: Vec::new(),
+        limits: Vec::new(),
     };
     translator
         .asm
@@ -94,22 +106,21 @@ pub(super) fn translate(
         .reserve(instructions.len().saturating_mul(9).saturating_add(FIXED_BYTES));
     let enter = translator.enter();
     let (leave, miss, fault) = translator.leave();
-    let mut blocks = Vec::new();
     let mut lengths = vec![0; instructions.len()];
     let mut index = 0;
     while index < instructions.len() {
         if instructions.get(index).is_some_and(Option::is_some) {
             let block = translator.block(index, functions.get(index), &mut lengths);
             index += block.count as usize;
-            blocks.push(block);
+            translator.blocks.push(block);
         } else {
             index += 1;
         }
     }
-    translator.finish(leave);
+    translator.finish(leave, functions);
     Translated {
         bytes: translator.asm.bytes,
-        blocks,
+        blocks: translator.blocks,
         lengths,
         enter,
         miss,
@@ -197,9 +208,6 @@ impl Translator<'_> {
             self.asm.align(16);
         }
         let entry = self.asm.here();
-        if let Some(known) = self.entries.get_mut(first) {
-            *known = entry as u32;
-        }
         if function {
             self.exit_now(Reason::Intrinsic, first, 0);
         }
@@ -270,7 +278,7 @@ impl Translator<'_> {
         let pc = (index as u32) << 2;
         let Decoded { op, rd, rs1, rs2, imm } = instruction;
         match op.instruction().effect {
-            Effect::Branch(_) => self.branch(index, &instruction),
+            Effect::Branch(_) => return (self.branch(index, end, &instruction), false),
             Effect::Jump(_) if op == Op::Jal => {
                 if !imm.is_multiple_of(4) {
                     // Traps, and must not have written the link.
@@ -278,7 +286,7 @@ impl Translator<'_> {
                     return (1, true);
                 }
                 self.link(rd, pc);
-                return (1, self.jump_to(index, imm, index + 1 == end));
+                return (1, self.jump_to(index, imm));
             }
             Effect::Jump(_) => {
                 self.jump_indirect(index, &instruction);
@@ -353,6 +361,23 @@ impl Translator<'_> {
         }
         if rd == 0 {
             return 1;
+        }
+        if matches!(op, Op::Slli | Op::Srli) && self.rotate(index, end, instruction) {
+            return 3;
+        }
+        // An index, scaled and added to an address.
+        if op == Op::Slli
+            && matches!(imm, 1..=3)
+            && let Some(next) = self.following(index, end)
+            && next.op == Op::Add
+            && next.rd == rd
+            && (next.rs1 == rd) != (next.rs2 == rd)
+            && let Some(scaled) = self.host(rs1)
+            && let Some(to) = self.host(rd)
+            && let Some(base) = self.host(if next.rs1 == rd { next.rs2 } else { next.rs1 })
+        {
+            self.asm.lea_scaled(to, base, scaled, imm as u8);
+            return 2;
         }
         // Shifts up and down again: a part of a register, extended.
         if op == Op::Slli
@@ -429,6 +454,73 @@ impl Translator<'_> {
             | Op::Ecall => {}
         }
         1
+    }
+
+    /// Two shifts of one register and what puts them together: a rotation. False, and nothing was done, if it is none.
+    fn rotate(&mut self, index: usize, end: usize, first: &Decoded) -> bool {
+        let (Some(second), Some(last)) = (self.following(index, end), self.following(index + 1, end)) else {
+            return false;
+        };
+        let (left, right) = match (first.op, second.op) {
+            (Op::Slli, Op::Srli) => (first, &second),
+            (Op::Srli, Op::Slli) => (&second, first),
+            _ => return false,
+        };
+        let (from, to) = (first.rs1, last.rd);
+        let parts = [(left.rd, right.rd), (right.rd, left.rd)];
+        if from == 0
+            || to == 0
+            || first.rd == from
+            || second.rs1 != from
+            || second.rd == 0
+            || first.rd == second.rd
+            || left.imm == 0
+            || left.imm + right.imm != 32
+            || !matches!(last.op, Op::Or | Op::Xor | Op::Add)
+            || !parts.contains(&(last.rs1, last.rs2))
+        {
+            return false;
+        }
+        // What the parts were is seen later, unless it is overwritten.
+        let kept = |this: &Self, rd: u8| rd != to && !this.is_dead(rd, index + 3, end);
+        let shift = |this: &mut Self, one: &Decoded| {
+            let op = if one.op == Op::Slli { Shift::Left } else { Shift::Right };
+            this.shift_imm(op, one.rd, from, one.imm);
+        };
+        if kept(self, first.rd) {
+            shift(self, first);
+        }
+        let second_kept = kept(self, second.rd);
+        // In place, it comes last.
+        if second_kept && second.rd != from {
+            shift(self, &second);
+        }
+        let source = self.operand(from);
+        let result = self.destination(to);
+        self.asm.rotate(result, source, right.imm as u8);
+        self.settle(to, result);
+        if second_kept && second.rd == from {
+            shift(self, &second);
+        }
+        true
+    }
+
+    /// Whether nobody sees what a register holds before the instruction at `index`: it is overwritten in this block, and
+    /// nothing before that reads it or can leave the block.
+    fn is_dead(&self, register: u8, index: usize, end: usize) -> bool {
+        for slot in self.instructions.get(index..end).unwrap_or_default() {
+            let Some(instruction) = slot else { return false };
+            if !matches!(instruction.op.instruction().effect, Effect::Set(_) | Effect::Nothing)
+                || instruction.rs1 == register
+                || instruction.rs2 == register
+            {
+                return false;
+            }
+            if instruction.rd == register {
+                return true;
+            }
+        }
+        false
     }
 
     // Where guest registers are.
@@ -805,7 +897,8 @@ impl Translator<'_> {
         self.constant(rd, pc.wrapping_add(4));
     }
 
-    fn branch(&mut self, index: usize, instruction: &Decoded) {
+    /// Translates a branch, and what it skips if that is one instruction of the right kind. Gives how many were done.
+    fn branch(&mut self, index: usize, end: usize, instruction: &Decoded) -> usize {
         let Decoded { op, rs1, rs2, imm, .. } = *instruction;
         let condition = match op {
             Op::Beq => Condition::Equal,
@@ -815,37 +908,70 @@ impl Translator<'_> {
             Op::Bltu => Condition::Below,
             _ => Condition::NotBelow,
         };
+        if let Some(next) = self.following(index, end)
+            && skips_one(&self.plan.host, instruction, Some(&next))
+        {
+            self.skip(condition, rs1, rs2, &next);
+            return 2;
+        }
         self.flags(rs1, rs2);
         let taken = self.asm.jump_if(condition);
-        self.jump_from(taken, index, imm);
+        self.jump_from(taken, index, imm, (end - index - 1) as u32);
+        1
     }
 
-    /// Has the jump `from` go where the control transfer at `index` leads by `imm`.
-    fn jump_from(&mut self, from: Fixup, index: usize, imm: u32) {
+    /// `rd = rs1 + imm` unless the condition holds, and a step less if it does.
+    fn skip(&mut self, condition: Condition, a: u8, b: u8, next: &Decoded) {
+        self.asm.mov_imm(RAX, 0);
+        self.flags(a, b);
+        // None of what follows up to the move changes the flags.
+        self.asm.set(condition, RAX);
+        let to = self.destination(next.rd);
+        let from = match (next.rs1, next.imm) {
+            (0, imm) => {
+                self.asm.mov_imm_only(RDX, imm);
+                Operand::Reg(RDX)
+            }
+            (rs1, 0) => self.operand(rs1),
+            (rs1, imm) => {
+                let from = self.source(rs1, RDX);
+                self.asm.lea_imm(RDX, from, imm);
+                Operand::Reg(RDX)
+            }
+        };
+        self.asm.move_if(condition.not(), to, from);
+        if self.metered {
+            self.asm.add64(STEPS, RAX);
+        }
+    }
+
+    /// Has the jump `from` go where the control transfer at `index` leads by `imm`; `refund` steps after it are not
+    /// taken.
+    fn jump_from(&mut self, from: Fixup, index: usize, imm: u32, refund: u32) {
         let pc = (index as u32) << 2;
         match target(self.instructions, index, imm) {
-            Some(to) => self.jumps.push((from, to)),
+            Some(to) => self.jumps.push(Jump { from, to, refund }),
             None => {
                 let to = pc.wrapping_add(imm);
                 // A misaligned target traps at the jump; one where no instruction is, there.
-                let (pc, refund) = if to.is_multiple_of(4) { (to, 0) } else { (pc, 1) };
+                let (pc, own) = if to.is_multiple_of(4) { (to, 0) } else { (pc, 1) };
                 self.exits.push(Exit {
                     from,
                     reason: Reason::Step,
                     pc,
-                    refund,
+                    refund: refund + own,
                 });
             }
         }
     }
 
     /// Jumps where `JAL` leads; not if that is what follows.
-    fn jump_to(&mut self, index: usize, imm: u32, last: bool) -> bool {
-        if last && imm == 4 && self.instructions.get(index + 1).is_some_and(Option::is_some) {
+    fn jump_to(&mut self, index: usize, imm: u32) -> bool {
+        if imm == 4 && self.instructions.get(index + 1).is_some_and(Option::is_some) {
             return false;
         }
         let from = self.asm.jump();
-        self.jump_from(from, index, imm);
+        self.jump_from(from, index, imm, 0);
         true
     }
 
@@ -890,7 +1016,8 @@ impl Translator<'_> {
     }
 
     /// Writes what is left to write, and lets all jumps land.
-    fn finish(&mut self, leave: usize) {
+    fn finish(&mut self, leave: usize, functions: &Marks) {
+        self.limits = vec![0; self.blocks.len()];
         for Exit {
             from,
             reason,
@@ -900,6 +1027,12 @@ impl Translator<'_> {
         {
             let here = self.asm.here();
             self.asm.land(from, here);
+            if reason == Reason::Limit
+                && let Some(block) = self.block_at(pc >> 2)
+                && let Some(limit) = self.limits.get_mut(block)
+            {
+                *limit = here as u32;
+            }
             if refund != 0 && self.metered {
                 self.asm.alu64_imm(Alu::Add, Operand::Reg(STEPS), refund);
             }
@@ -908,11 +1041,51 @@ impl Translator<'_> {
             let to_leave = self.asm.jump();
             self.asm.land(to_leave, leave);
         }
-        for (from, to) in std::mem::take(&mut self.jumps) {
-            // Every target starts a block.
-            if let Some(entry) = self.entries.get(to) {
-                self.asm.land(from, *entry as usize);
-            }
+        for jump in std::mem::take(&mut self.jumps) {
+            self.land(&jump, functions.get(jump.to));
         }
+    }
+
+    /// The block that starts with an instruction.
+    fn block_at(&self, first: u32) -> Option<usize> {
+        self.blocks.binary_search_by_key(&first, |block| block.first).ok()
+    }
+
+    /// Lets a jump go to its block, with what it gives back and what the block takes made one.
+    fn land(&mut self, jump: &Jump, function: bool) {
+        // Every target starts a block.
+        let Some((number, block)) = self
+            .block_at(jump.to as u32)
+            .and_then(|number| Some((number, *self.blocks.get(number)?)))
+        else {
+            unreachable!("a jump to instruction {}, where no block starts", jump.to);
+        };
+        if jump.refund == 0 || !self.metered {
+            return self.asm.land(jump.from, block.entry as usize);
+        }
+        if !function && jump.refund == block.count {
+            return self.asm.land(jump.from, block.body as usize);
+        }
+        let here = self.asm.here();
+        self.asm.land(jump.from, here);
+        let to = if function {
+            self.asm.alu64_imm(Alu::Add, Operand::Reg(STEPS), jump.refund);
+            block.entry
+        } else {
+            match block.count.checked_sub(jump.refund) {
+                Some(more) => {
+                    self.asm.alu64_imm(Alu::Sub, Operand::Reg(STEPS), more);
+                    let limit = self.asm.jump_if(Condition::Below);
+                    let there = self.limits.get(number).copied().unwrap_or_default();
+                    self.asm.land(limit, there as usize);
+                }
+                None => self
+                    .asm
+                    .alu64_imm(Alu::Add, Operand::Reg(STEPS), jump.refund - block.count),
+            }
+            block.body
+        };
+        let onward = self.asm.jump();
+        self.asm.land(onward, to as usize);
     }
 }

@@ -91,6 +91,11 @@ fn immediate(source: &mut Source<'_>) -> u32 {
     }
 }
 
+/// The number of a system call: seldom one that ends the program.
+fn call(source: &mut Source<'_>) -> u32 {
+    source.pick(&[2, 2, 3, 4, 4, 5, 5, 5, 5, 1, 0, 7])
+}
+
 /// Two registers keep addresses of data, so that not all programs trap at their first access.
 const POINTERS: [u8; 2] = [2, 8];
 
@@ -110,22 +115,27 @@ fn instruction(source: &mut Source<'_>, at: u32, words: u32) -> Vec<u32> {
     } else {
         rd
     };
-    let base = if source.below(3) == 0 {
+    // Addresses of data, and aligned, most of the time: a program that traps is over.
+    let base = if source.below(24) == 0 {
         rs1
     } else {
         source.pick(&POINTERS)
     };
+    let wild = source.below(24) == 0;
+    let offset = immediate(source) & if wild { u32::MAX } else { 0xffff_fffc };
     let near = |source: &mut Source<'_>| {
-        let to = if source.below(3) == 0 {
-            source.below(words + 4)
-        } else {
-            (at + source.below(12)).saturating_sub(5)
+        let past = if source.below(16) == 0 { 4 } else { 0 };
+        // Forward, most of the time: a program that goes back soon does nothing else.
+        let to = match source.below(16) {
+            0 => source.below(words + past),
+            1 | 2 => at.saturating_sub(source.below(8)),
+            _ => (at + 1 + source.below(6)).min(words),
         };
-        let odd = if source.below(40) == 0 { 2 } else { 0 };
+        let odd = if source.below(400) == 0 { 2 } else { 0 };
         (to.wrapping_sub(at)).wrapping_mul(4).wrapping_add(odd)
     };
     let one = match choice {
-        0..=44 => {
+        0..=34 => {
             let op = of(source, |effect| matches!(effect, Effect::Set(_)));
             let rd = if matches!(op, Op::Lui | Op::Auipc) && source.below(2) == 0 {
                 rs1
@@ -140,12 +150,48 @@ fn instruction(source: &mut Source<'_>, at: u32, words: u32) -> Vec<u32> {
             };
             word(op, rd, rs1, rs2, imm)
         }
-        45..=49 => {
+        35..=54 => {
             // Pairs that a translator joins.
             let count = source.pick(&[16, 16, 24, 24, 8]);
             let load = of(source, |effect| matches!(effect, Effect::Load(..)));
             let upper = source.pick(&[DATA, DATA, 0, 0x1_0000, 0xffff_f000]);
             let second = source.pick(&[rd, rd, rd, rs1]);
+            let (third, sum) = (register(source), source.pick(&[Op::Or, Op::Xor, Op::Add]));
+            let turned = source.below(32);
+            match source.below(4) {
+                // A rotation, or nearly one; then perhaps a part is overwritten.
+                0 => {
+                    let other = source.pick(&[second, third, rs1, 12]);
+                    let mut code = vec![
+                        word(Op::Slli, rd, rs1, 0, turned),
+                        word(Op::Srli, other, rs1, 0, 32 - turned),
+                    ];
+                    if source.below(2) == 0 {
+                        code.reverse();
+                    }
+                    code.push(word(sum, source.pick(&[rd, other, third]), rd, other, 0));
+                    if source.below(2) == 0 {
+                        code.push(word(Op::Addi, source.pick(&[rd, other]), third, 0, 1));
+                    }
+                    return code;
+                }
+                1 => {
+                    return vec![
+                        word(Op::Slli, rd, rs1, 0, turned % 4),
+                        word(Op::Add, second, rd, rs2, 0),
+                    ];
+                }
+                // A branch over one instruction.
+                2 => {
+                    let op = of(source, |effect| matches!(effect, Effect::Branch(_)));
+                    let (from, imm) = (
+                        source.pick(&[0, rs1, third]),
+                        source.pick(&[0, 0, 1, 0xffff_ffff, 2047]),
+                    );
+                    return vec![word(op, 0, rs1, rs2, 8), word(Op::Addi, rd, from, 0, imm)];
+                }
+                _ => {}
+            }
             return source
                 .pick(&[
                     [word(Op::Slli, rd, rs1, 0, count), word(Op::Srli, second, rd, 0, count)],
@@ -160,30 +206,31 @@ fn instruction(source: &mut Source<'_>, at: u32, words: u32) -> Vec<u32> {
                 ])
                 .to_vec();
         }
-        50..=64 => {
+        55..=66 => {
             let op = of(source, |effect| matches!(effect, Effect::Load(..)));
-            word(op, rd, base, 0, immediate(source))
+            word(op, rd, base, 0, offset)
         }
-        65..=74 => {
+        67..=74 => {
             let op = of(source, |effect| matches!(effect, Effect::Store(_)));
-            word(op, 0, base, rs2, immediate(source))
+            word(op, 0, base, rs2, offset)
         }
         75..=87 => {
             let op = of(source, |effect| matches!(effect, Effect::Branch(_)));
             word(op, 0, rs1, rs2, near(source))
         }
         88..=90 => word(Op::Jal, source.pick(&[0, 1, rd]), 0, 0, near(source)),
-        91..=94 => word(
+        91 => word(
             Op::Jalr,
             source.pick(&[0, 1, rd]),
             rs1,
             0,
             source.pick(&[0, 0, 0, 4, 8, 1, 2, 0xffff_fffc]),
         ),
-        95..=96 => word(Op::Ecall, 0, 0, 0, 0),
+        92 => word(Op::Ecall, 0, 0, 0, 0),
         97 => word(Op::Fence, 0, 0, 0, 0),
-        98 => word(Op::Addi, 17, 0, 0, source.below(7)),
-        _ => source.number(),
+        98 => word(Op::Addi, 17, 0, 0, call(source)),
+        99 if source.below(4) == 0 => source.number(),
+        _ => word(Op::Add, rd, rs1, rs2, 0),
     };
     vec![one]
 }
@@ -195,7 +242,7 @@ pub fn program(source: &mut Source<'_>) -> Program {
     let mut code = Vec::new();
     for register in 1..32_u8 {
         let value = match register {
-            17 => source.below(7),
+            17 => call(source),
             2 | 8 => DATA + 0x1000 + 4 * source.below(0x400),
             _ => value(source, words),
         };
@@ -225,4 +272,37 @@ pub fn program(source: &mut Source<'_>) -> Program {
         },
     ];
     Program::new(&segments, 0, Vec::new()).expect("segments that fit")
+}
+
+/// A real program with some words of its code changed; `None` if that is no program any more.
+pub fn mutated(elf: &[u8], source: &mut Source<'_>) -> Option<Program> {
+    let original = Program::from_elf(elf).ok()?;
+    let words = original.instructions().len() as u32;
+    let mut bytes = elf.to_vec();
+    for _ in 0..1 + source.below(20) {
+        // Near where it starts, most of the time, so that what is changed is run.
+        let index = match source.below(3) {
+            0 => source.below(words),
+            _ => (original.entry() / 4 + source.below(400)).min(words.checked_sub(1)?),
+        };
+        let Some(old) = original.instructions().get(index as usize).copied().flatten() else {
+            continue;
+        };
+        let old = old.encode().to_le_bytes();
+        let new = match source.below(4) {
+            0 => u32::from_le_bytes(old) ^ 1 << source.below(32),
+            _ => *instruction(source, index, words).first()?,
+        };
+        // Wherever this very word stands: the ELF's layout does not matter.
+        let places: Vec<usize> = (0..bytes.len().saturating_sub(3))
+            .step_by(4)
+            .filter(|at| bytes[*at..*at + 4] == old)
+            .collect();
+        if places.is_empty() {
+            continue;
+        }
+        let at = source.pick(&places);
+        bytes[at..at + 4].copy_from_slice(&new.to_le_bytes());
+    }
+    Program::from_elf(&bytes).ok()
 }
