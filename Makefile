@@ -11,6 +11,8 @@ export PATH := $(HOME)/.cargo/bin:$(CURDIR)/node_modules/.bin:$(PATH)
 CARGO ?= cargo
 # Arguments for cargo and nextest, such as `make test-rust ARGS='-p surety-machine'`.
 ARGS ?= --workspace
+# How long `make fuzz-engine` looks for a difference.
+SECONDS_OF_FUZZ ?= 120
 # The program behind `make demo`.
 DEMO ?= $(CARGO) run --locked --quiet --package surety-testing --bin demo
 FORGE := cd contracts && forge
@@ -19,7 +21,7 @@ FORGE := cd contracts && forge
 -include programs/programs.mk
 -include bench/bench.mk
 
-STAGES := fmt-check tidy licences generated-check artifacts-check programs-check lint test-rust test-doc test-contracts
+STAGES := fmt-check tidy licences generated-check artifacts-check programs-check lint test-rust fuzz-engine test-doc test-contracts
 JS_TESTS := $(wildcard tests/js/*.test.mjs)
 ifneq ($(JS_TESTS),)
 STAGES += test-js
@@ -63,17 +65,21 @@ fmt-check: ## Check the formatting of Rust and Solidity
 	$(FORGE) fmt --check
 lint: ## Clippy on everything, warnings are errors
 	$(CARGO) clippy --locked --workspace --all-targets -- --deny warnings
+	@# The engine where programs cannot be translated.
+	$(CARGO) clippy --locked --package surety-engine --no-default-features -- --deny warnings
 tidy: ## Check the repository's own rules (cargo xtask tidy)
 	$(CARGO) xtask tidy
 licences: ## Check licences and sources of every dependency against deny.toml
 	$(CARGO) xtask licences
 
 ##
-.PHONY: test-rust test-doc test-contracts test-js snapshots
+.PHONY: test-rust fuzz-engine test-doc test-contracts test-js snapshots
 test-rust: ## Rust tests, end-to-end ones included; ARGS='-p CRATE' for some
 	@# The end-to-end tests start the binaries.
 	$(CARGO) build --locked --bins $(ARGS)
 	$(CARGO) nextest run --locked --profile ci $(ARGS)
+fuzz-engine: ## Two minutes of programs, made up and mutated, on both engines; SECONDS_OF_FUZZ=3600 for an hour
+	$(CARGO) run --locked --quiet --package surety-engine --example fuzz -- $(SECONDS_OF_FUZZ) random programs/elf/*.elf
 test-doc: ## Documentation: its links, and the examples in it
 	RUSTDOCFLAGS='--deny warnings' $(CARGO) doc --locked --workspace --no-deps --quiet
 	$(CARGO) test --locked --doc --workspace --quiet

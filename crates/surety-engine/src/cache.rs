@@ -12,21 +12,21 @@ use surety_machine::Program;
 use crate::Code;
 
 /// Changes with what is translated to what: a test holds it to the code that comes out.
-#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+#[cfg(translated)]
 pub(crate) const REVISION: u32 = 1;
 
-#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+#[cfg(translated)]
 pub(crate) use unix::{load, save};
 
-#[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
+#[cfg(not(translated))]
 pub(crate) fn load(_: &Path, _: &Program) -> Option<Code> {
     None
 }
 
-#[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
+#[cfg(not(translated))]
 pub(crate) fn save(_: &Path, _: &Program, _: &Code) {}
 
-#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+#[cfg(translated)]
 mod unix {
     use std::{
         fs::{self, DirBuilder, File, OpenOptions},

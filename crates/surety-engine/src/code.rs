@@ -28,9 +28,9 @@ impl Default for Options {
 /// A program's host code. Cloning it is cheap, and any number of runs may share it.
 #[derive(Clone, Debug)]
 pub struct Code {
-    #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+    #[cfg(translated)]
     pub(crate) native: Arc<crate::x86_64::Code>,
-    #[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
+    #[cfg(not(translated))]
     native: Arc<std::convert::Infallible>,
 }
 
@@ -38,11 +38,11 @@ impl Code {
     /// How many bytes of host code there are.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+        #[cfg(translated)]
         {
             self.native.bytes()
         }
-        #[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
+        #[cfg(not(translated))]
         {
             match *self.native {}
         }
@@ -54,7 +54,7 @@ pub fn translate(program: &Program, options: Options) -> Result<Option<Code>, Er
     if crate::translated_here().is_err() {
         return Ok(None);
     }
-    #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+    #[cfg(translated)]
     {
         let native = crate::x86_64::Code::translate(program, options.metered, options.intrinsics);
         let native = native.map_err(|error| Error::Memory {
@@ -65,7 +65,7 @@ pub fn translate(program: &Program, options: Options) -> Result<Option<Code>, Er
             native: Arc::new(native),
         }))
     }
-    #[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
+    #[cfg(not(translated))]
     {
         let _ = (program, options);
         Ok(None)

@@ -48,11 +48,11 @@ impl FromStr for Kind {
 
 /// Whether programs can be translated on this host, and if not, why not. The interpreter runs them then.
 pub fn translated_here() -> Result<(), &'static str> {
-    #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+    #[cfg(translated)]
     {
         crate::x86_64::supported()
     }
-    #[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
+    #[cfg(not(translated))]
     {
         Err("programs are translated on x86-64 Linux only")
     }

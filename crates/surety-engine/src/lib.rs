@@ -31,7 +31,7 @@ mod error;
 mod keccak;
 mod kind;
 mod run;
-#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+#[cfg(translated)]
 mod x86_64;
 
 pub use code::{Code, Options, translate};

@@ -4,10 +4,11 @@ use surety_machine::{Checkpoint, Hash, Machine, Outcome, Preimages, Program, STA
 
 use crate::{Code, Error, Kind, Options, translate};
 
-#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+#[cfg(translated)]
 use crate::x86_64::Machine as Native;
 
 /// Steps between two comparisons of engines.
+#[cfg(translated)]
 const CHECK_EVERY: u64 = 1 << 24;
 
 /// A machine in an engine.
@@ -17,13 +18,13 @@ pub struct Run(Engine);
 #[derive(Debug)]
 enum Engine {
     Interpreter(Box<Machine>),
-    #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+    #[cfg(translated)]
     Translated(Box<Native>),
-    #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+    #[cfg(translated)]
     Check(Box<Check>),
 }
 
-#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+#[cfg(translated)]
 #[derive(Debug)]
 struct Check {
     reference: Machine,
@@ -36,12 +37,12 @@ macro_rules! machine {
     ($run:expr, $machine:ident => $body:expr) => {
         match &$run.0 {
             Engine::Interpreter($machine) => $body,
-            #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+            #[cfg(translated)]
             Engine::Translated(native) => {
                 let $machine = native.machine();
                 $body
             }
-            #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+            #[cfg(translated)]
             Engine::Check(check) => {
                 let $machine = &check.reference;
                 $body
@@ -51,12 +52,12 @@ macro_rules! machine {
     (mut $run:expr, $machine:ident => $body:expr) => {
         match &mut $run.0 {
             Engine::Interpreter($machine) => $body,
-            #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+            #[cfg(translated)]
             Engine::Translated(native) => {
                 let $machine = native.machine_mut();
                 $body
             }
-            #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+            #[cfg(translated)]
             Engine::Check(check) => {
                 let $machine = &mut check.reference;
                 $body
@@ -85,30 +86,31 @@ impl Run {
 
     /// As [`Run::new`], with the program's own code. Without code the interpreter runs it.
     pub fn with_code(kind: Kind, code: Option<&Code>, program: &Program, input_hash: Hash) -> Result<Self, Error> {
-        let Some(code) = code.filter(|_| kind != Kind::Interpreter) else {
-            return Ok(Run(Engine::Interpreter(Box::new(Machine::new(program, input_hash)))));
-        };
-        Self::native(
-            kind,
-            code,
-            || Machine::new(program, input_hash),
-            || Native::new(program, input_hash, code.native.clone()),
-        )
+        #[cfg(translated)]
+        if let Some(code) = code.filter(|_| kind != Kind::Interpreter) {
+            let reference = || Machine::new(program, input_hash);
+            return Self::native(kind, code, reference, || {
+                Native::new(program, input_hash, code.native.clone())
+            });
+        }
+        let _ = (kind, code);
+        Ok(Run(Engine::Interpreter(Box::new(Machine::new(program, input_hash)))))
     }
 
     /// A machine at a checkpoint. It keeps no output unless a limit is set.
     pub fn restore(kind: Kind, code: Option<&Code>, checkpoint: &Checkpoint) -> Result<Self, Error> {
-        let Some(code) = code.filter(|_| kind != Kind::Interpreter) else {
-            return Ok(Run(Engine::Interpreter(Box::new(checkpoint.restore()))));
-        };
-        Self::native(
-            kind,
-            code,
-            || checkpoint.restore(),
-            || Native::restore(checkpoint, code.native.clone()),
-        )
+        #[cfg(translated)]
+        if let Some(code) = code.filter(|_| kind != Kind::Interpreter) {
+            let reference = || checkpoint.restore();
+            return Self::native(kind, code, reference, || {
+                Native::restore(checkpoint, code.native.clone())
+            });
+        }
+        let _ = (kind, code);
+        Ok(Run(Engine::Interpreter(Box::new(checkpoint.restore()))))
     }
 
+    #[cfg(translated)]
     fn native(
         kind: Kind,
         code: &Code,
@@ -134,9 +136,9 @@ impl Run {
     pub fn kind(&self) -> Kind {
         match &self.0 {
             Engine::Interpreter(_) => Kind::Interpreter,
-            #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+            #[cfg(translated)]
             Engine::Translated(_) => Kind::Translated,
-            #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+            #[cfg(translated)]
             Engine::Check(_) => Kind::Check,
         }
     }
@@ -145,9 +147,9 @@ impl Run {
     pub fn run(&mut self, until: u64, preimages: &mut dyn Preimages) -> Result<Status, Error> {
         match &mut self.0 {
             Engine::Interpreter(machine) => Ok(machine.run(until, preimages)?),
-            #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+            #[cfg(translated)]
             Engine::Translated(native) => Ok(native.run(until, preimages)?),
-            #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+            #[cfg(translated)]
             Engine::Check(check) => check.run(until, preimages),
         }
     }
@@ -171,7 +173,7 @@ impl Run {
     /// Keeps at most `limit` bytes of output; see [`Machine::set_output_limit`].
     pub fn set_output_limit(&mut self, limit: Option<usize>) {
         machine!(mut self, machine => machine.set_output_limit(limit));
-        #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+        #[cfg(translated)]
         if let Engine::Check(check) = &mut self.0 {
             check.translated.machine_mut().set_output_limit(limit);
         }
@@ -253,17 +255,17 @@ impl Run {
 }
 
 /// Passes on no hints: the other engine's are enough.
-#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+#[cfg(translated)]
 struct Quiet<'a>(&'a mut dyn Preimages);
 
-#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+#[cfg(translated)]
 impl Preimages for Quiet<'_> {
     fn get(&mut self, hash: &Hash) -> Option<std::sync::Arc<[u8]>> {
         self.0.get(hash)
     }
 }
 
-#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+#[cfg(translated)]
 impl Check {
     fn run(&mut self, until: u64, preimages: &mut dyn Preimages) -> Result<Status, Error> {
         loop {

@@ -154,7 +154,10 @@ impl MachineExecutor {
 impl Executor for MachineExecutor {
     fn execute(&self, job: &Job, preimages: &mut RunPreimages, stop: &Stop) -> Result<Run, RunFailure> {
         let budget = job.statement.budget.steps();
-        let mut machine = self.codes.run(&job.program, job.statement.input.0.0).map_err(internal)?;
+        let mut machine = self
+            .codes
+            .run(&job.program, job.statement.input.0.0)
+            .map_err(internal)?;
         machine.set_output_limit(Some(job.output_limit));
         advance(&mut machine, budget, preimages, stop)?;
         let outcome = machine.outcome();
