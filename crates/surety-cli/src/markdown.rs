@@ -22,7 +22,7 @@ pub fn reference() -> String {
     text.push_str(
         "\n## Results as JSON\n\n\
          `surety machine run --json`: `status` (`halted`, `trapped`, `out_of_steps`), `exit_code` (exit code; trap cause \
-         when trapped; 0 when out of steps), `output` (`0x` hex), `steps` (taken), `engine` (what ran it), `state_root`, `seconds` (of the run).\n\
+         when trapped; 0 when out of steps), `output` (`0x` hex), `steps` (taken), `state_root`, `seconds` (of the run).\n\
          `surety call --json`: `verdict` (`agreed`, `differ`, `too_few`), `request`, `requester`, `statement`, \
          `statement_id`, `wanted`, `audited`, `providers` (each with `operator`, `endpoint`, `seconds`, `verified`, and \
          `result` or `refusal` and `message`); when agreed `status`, `exit_code`, `output`, `decoded`; when they differ \

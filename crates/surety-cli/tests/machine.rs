@@ -46,6 +46,33 @@ fn a_halt_is_told_in_exactly_six_keys() {
 }
 
 #[test]
+fn every_engine_gives_the_same() {
+    // A loop that sums, stopped in its middle; and one that halts.
+    let sum = [0x0050_0293, 0x0053_0333, 0xfff2_8293, 0xfe02_9ce3, li(A7, 1), ECALL];
+    for budget in ["7", "1000"] {
+        let of = |engine: &str| {
+            let mut value = run(&sum, &["--budget", budget, "--engine", engine]);
+            value.as_object_mut().expect("object").remove("seconds");
+            value
+        };
+        let expected = of("interpreter");
+        assert_eq!(of("translated"), expected);
+        assert_eq!(of("check"), expected);
+    }
+    let file = file(&sum);
+    let wrong = surety(&[
+        "machine",
+        "run",
+        "--elf",
+        file.path().to_str().expect("text"),
+        "--engine",
+        "fast",
+    ]);
+    assert_eq!(wrong.code, 2, "{wrong:?}");
+    assert!(wrong.stderr.contains("interpreter, translated and check"), "{wrong:?}");
+}
+
+#[test]
 fn traps_and_budgets_are_outcomes_and_not_errors() {
     let value = run(&[0], &[]);
     assert_eq!((&value["status"], &value["exit_code"]), (&"trapped".into(), &1.into()));

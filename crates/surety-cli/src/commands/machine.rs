@@ -192,7 +192,6 @@ fn execute(args: &Run, ui: Ui) -> Result<(), Failure> {
             "exit_code": outcome.exit,
             "output": output,
             "steps": machine.steps(),
-            "engine": machine.kind().name(),
             "state_root": state_root,
             "seconds": seconds,
         }),
