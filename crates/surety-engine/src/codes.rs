@@ -58,7 +58,7 @@ impl Codes {
         }
     }
 
-    /// The program's code; `None` if the engine needs none.
+    /// The program's code; `None` if the engine needs none, or the host has no room for it: the interpreter runs it then.
     pub fn get(&self, program: &Program) -> Result<Option<Code>, Error> {
         if self.kind() == Kind::Interpreter {
             return Ok(None);
@@ -88,13 +88,17 @@ impl Codes {
 
     fn find(&self, program: &Program) -> Result<Option<Code>, Error> {
         let options = Options::default();
+        let translate = |program: &Program| match translate(program, options) {
+            Err(Error::Memory { .. }) if self.kind == Kind::Translated => Ok(None),
+            other => other,
+        };
         let Some(directory) = &self.directory else {
-            return translate(program, options);
+            return translate(program);
         };
         if let Some(code) = cache::load(directory, program) {
             return Ok(Some(code));
         }
-        let code = translate(program, options)?;
+        let code = translate(program)?;
         if let Some(code) = &code {
             cache::save(directory, program, code);
         }

@@ -117,10 +117,17 @@ impl Run {
         reference: impl FnOnce() -> Machine,
         native: impl FnOnce() -> std::io::Result<Native>,
     ) -> Result<Self, Error> {
-        let translated = native().map_err(|error| Error::Memory {
-            what: "the program's memory",
-            error,
-        })?;
+        let translated = match native() {
+            Ok(translated) => translated,
+            // Where the host has no room for 4 GiB of addresses, the interpreter needs none.
+            Err(_) if kind == Kind::Translated => return Ok(Run(Engine::Interpreter(Box::new(reference())))),
+            Err(error) => {
+                return Err(Error::Memory {
+                    what: "the program's memory",
+                    error,
+                });
+            }
+        };
         Ok(Run(match kind {
             Kind::Check => Engine::Check(Box::new(Check {
                 reference: reference(),

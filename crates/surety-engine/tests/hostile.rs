@@ -1,5 +1,6 @@
 //! Programs that mean harm: whatever they do, time and memory stay bounded, and the result is the interpreter's.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
+#![allow(unsafe_code, reason = "a test limits its own process")]
 
 mod support;
 
@@ -369,4 +370,39 @@ fn p3_what_is_skipped_is_not_counted() {
         agrees(&program, until);
     }
     agrees(&program, 1_000_003);
+}
+
+/// Set in the process that this test starts of itself, with little room for addresses.
+const CHILD: &str = "SURETY_ENGINE_TEST_CHILD";
+
+#[test]
+fn without_room_for_addresses_the_interpreter_runs() {
+    let program = small(&[word(Op::Addi, 17, 0, 0, 1), ECALL]);
+    if std::env::var_os(CHILD).is_some() {
+        // SAFETY: a plain call.
+        let limited = unsafe {
+            let limit = libc::rlimit {
+                rlim_cur: 3 << 30,
+                rlim_max: 3 << 30,
+            };
+            libc::setrlimit(libc::RLIMIT_AS, &limit)
+        };
+        assert_eq!(limited, 0);
+        let codes = surety_engine::Codes::default();
+        let mut run = codes.run(&program, keccak256(INPUT)).unwrap();
+        assert_eq!(run.kind(), Kind::Interpreter);
+        assert_eq!(run.run(10, &mut preimages()).unwrap(), Status::Halted);
+        let checked = surety_engine::Codes::new(Kind::Check, None).run(&program, keccak256(INPUT));
+        assert!(
+            matches!(checked, Err(surety_engine::Error::Memory { .. })),
+            "{checked:?}"
+        );
+        return;
+    }
+    let status = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "without_room_for_addresses_the_interpreter_runs"])
+        .env(CHILD, "1")
+        .status()
+        .unwrap();
+    assert!(status.success());
 }

@@ -13,13 +13,13 @@ use std::{
     },
 };
 
-use super::{assembler::AC, code::Code, flat::Flat, frame};
+use super::{assembler::AC, code::Code, flat::Memory, frame};
 
 /// The run that a thread is in.
 struct Active {
     code: std::ops::Range<u64>,
     exit: u64,
-    memory: *mut Flat,
+    memory: *mut Memory,
 }
 
 thread_local! {
@@ -119,7 +119,7 @@ impl Drop for Mask {
 }
 
 /// Looks after the faults of `code` on `memory` in this thread, while `run` runs.
-pub(super) fn watch<T>(code: &Code, memory: *mut Flat, run: impl FnOnce() -> T) -> T {
+pub(super) fn watch<T>(code: &Code, memory: *mut Memory, run: impl FnOnce() -> T) -> T {
     /// Also when `run` unwinds.
     struct Restore(*const Active);
     impl Drop for Restore {

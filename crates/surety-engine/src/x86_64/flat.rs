@@ -4,7 +4,7 @@
 //! Memory comes in chunks: absent until it is first touched, then read from the tree and not writable, then written.
 //! Each change of that kind is a fault, taken by [`super::fault`].
 
-use std::io;
+use std::{io, ptr::NonNull};
 
 use surety_machine::{DataMemory, LEAF_BYTES, PAGE_BYTES, Tree, Width};
 
@@ -32,7 +32,17 @@ enum Chunk {
 
 /// A machine's data memory, flat.
 #[derive(Debug)]
-pub(crate) struct Flat {
+pub(crate) struct Flat(NonNull<Memory>);
+
+// SAFETY: it owns what it points to, which is plain data.
+unsafe impl Send for Flat {}
+// SAFETY: as above; nothing is changed through a shared reference.
+unsafe impl Sync for Flat {}
+
+/// What a [`Flat`] is made of. It lies behind a pointer because translated code changes it, through the handler of its
+/// faults, while the machine that owns it is borrowed.
+#[derive(Debug)]
+pub(super) struct Memory {
     mapping: Mapping,
     tree: Tree,
     /// Bytes in a chunk, as a power of two.
@@ -45,11 +55,45 @@ pub(crate) struct Flat {
 impl Flat {
     /// Memory that starts as `tree`.
     pub(super) fn new(tree: Tree) -> io::Result<Self> {
+        let memory = Box::new(Memory::new(tree)?);
+        Ok(Flat(NonNull::from(Box::leak(memory))))
+    }
+
+    /// For the handler of faults.
+    pub(super) fn pointer(&self) -> *mut Memory {
+        self.0.as_ptr()
+    }
+
+    fn get(&self) -> &Memory {
+        // SAFETY: made by `new`, freed when `self` is dropped; translated code, which may change it, does not run meanwhile.
+        unsafe { self.0.as_ref() }
+    }
+
+    fn get_mut(&mut self) -> &mut Memory {
+        // SAFETY: as above, and `self` is borrowed exclusively.
+        unsafe { self.0.as_mut() }
+    }
+
+    /// The guest's address 0.
+    pub(super) fn start(&self) -> *mut u8 {
+        self.get().start()
+    }
+}
+
+impl Drop for Flat {
+    fn drop(&mut self) {
+        // SAFETY: made of a box by `new`, and not used after this.
+        drop(unsafe { Box::from_raw(self.0.as_ptr()) });
+    }
+}
+
+impl Memory {
+    fn new(tree: Tree) -> io::Result<Self> {
         let size = tree.size() as usize;
         let chunk = (size / MAX_CHUNKS)
             .max(MIN_CHUNK)
             .min(size.next_multiple_of(PAGE_BYTES));
-        Ok(Flat {
+        Ok(Memory {
             mapping: Mapping::reserve(GUARD + REACH + GUARD)?,
             shift: chunk.trailing_zeros(),
             chunks: vec![Chunk::Absent; size.div_ceil(chunk)],
@@ -60,7 +104,7 @@ impl Flat {
     }
 
     /// The guest's address 0.
-    pub(super) fn start(&self) -> *mut u8 {
+    fn start(&self) -> *mut u8 {
         self.mapping.at(GUARD)
     }
 
@@ -138,15 +182,15 @@ impl Flat {
 
 impl DataMemory for Flat {
     fn size(&self) -> u64 {
-        self.tree.size()
+        self.get().tree.size()
     }
 
     fn height(&self) -> u8 {
-        self.tree.height()
+        self.get().tree.height()
     }
 
     fn load(&mut self, address: u32, width: Width) -> Option<u32> {
-        let from = self.range(address, width as u32, false)?;
+        let from = self.get_mut().range(address, width as u32, false)?;
         // SAFETY: that many bytes can be read there.
         Some(unsafe {
             match width {
@@ -158,7 +202,7 @@ impl DataMemory for Flat {
     }
 
     fn store(&mut self, address: u32, width: Width, value: u32) -> Option<()> {
-        let to = self.range(address, width as u32, true)?;
+        let to = self.get_mut().range(address, width as u32, true)?;
         // SAFETY: that many bytes can be written there.
         unsafe {
             match width {
@@ -190,17 +234,17 @@ impl DataMemory for Flat {
     }
 
     fn tree(&mut self) -> &Tree {
-        if self.dirty == 0 {
-            return &self.tree;
+        if self.get().dirty == 0 {
+            return &self.get().tree;
         }
-        let Flat {
+        let Memory {
             mapping,
             tree,
             shift,
             chunks,
             dirty,
             lanes,
-        } = self;
+        } = self.get_mut();
         let (length, size) = (1_usize << *shift, tree.size() as usize);
         let numbers: Vec<usize> = (0..chunks.len())
             .filter(|n| chunks.get(*n) == Some(&Chunk::Dirty))
@@ -232,7 +276,7 @@ impl DataMemory for Flat {
                 *dirty -= 1;
             }
         }
-        &self.tree
+        tree
     }
 }
 
@@ -243,17 +287,17 @@ fn is_zero(bytes: &[u8; PAGE_BYTES]) -> bool {
 
 impl Space for Flat {
     fn size(&self) -> u64 {
-        self.tree.size()
+        self.get().tree.size()
     }
 
     fn read(&mut self, address: u32, length: u32) -> Option<&[u8]> {
-        let from = self.range(address, length, false)?;
+        let from = self.get_mut().range(address, length, false)?;
         // SAFETY: that many bytes can be read there, and nothing writes while `self` is borrowed.
         Some(unsafe { std::slice::from_raw_parts(from, length as usize) })
     }
 
     fn write(&mut self, address: u32, length: u32) -> Option<&mut [u8]> {
-        let to = self.range(address, length, true)?;
+        let to = self.get_mut().range(address, length, true)?;
         // SAFETY: that many bytes can be read and written there, and nobody else does while `self` is borrowed.
         Some(unsafe { std::slice::from_raw_parts_mut(to, length as usize) })
     }
@@ -265,11 +309,11 @@ impl Space for Flat {
             if u64::from(read.0) < end(write) && u64::from(write.0) < end(read) {
                 return None;
             }
-            let from = self.range(read.0, read.1, false)?;
+            let from = self.get_mut().range(read.0, read.1, false)?;
             // SAFETY: that many bytes can be read there; what is written while the result lives lies apart.
             *part = unsafe { std::slice::from_raw_parts(from, read.1 as usize) };
         }
-        let to = self.range(write.0, write.1, true)?;
+        let to = self.get_mut().range(write.0, write.1, true)?;
         // SAFETY: that many bytes can be read and written there, and none of `parts` overlaps them.
         Some((parts, unsafe { std::slice::from_raw_parts_mut(to, write.1 as usize) }))
     }

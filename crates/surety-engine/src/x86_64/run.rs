@@ -74,7 +74,7 @@ impl Machine {
 
     pub(crate) fn run(&mut self, until: u64, preimages: &mut dyn Preimages) -> Result<Status, RunError> {
         let code = self.code.clone();
-        let memory = &raw mut *self.machine.memory();
+        let memory = self.machine.memory().pointer();
         fault::watch(&code, memory, || self.advance(&code, until, preimages))
     }
 
