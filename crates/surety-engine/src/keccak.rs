@@ -54,8 +54,8 @@ impl PairHasher for Lanes {
 mod x86 {
     use std::arch::x86_64::{
         __m256i, __m512i, _mm256_andnot_si256, _mm256_or_si256, _mm256_set1_epi64x, _mm256_setr_epi64x,
-        _mm256_storeu_si256, _mm256_xor_si256, _mm512_rolv_epi64, _mm512_set1_epi64, _mm512_setr_epi64,
-        _mm512_storeu_si512, _mm512_ternarylogic_epi64, _mm512_xor_si512,
+        _mm256_slli_epi64, _mm256_srli_epi64, _mm256_storeu_si256, _mm256_xor_si256, _mm512_rol_epi64,
+        _mm512_set1_epi64, _mm512_setr_epi64, _mm512_storeu_si512, _mm512_ternarylogic_epi64, _mm512_xor_si512,
     };
 
     use surety_machine::Hash;
@@ -88,52 +88,77 @@ mod x86 {
         0x8000_0000_8000_8008,
     ];
 
-    /// The steps ρ and π: lane `FROM[i]`, turned by `TURN[i]`, becomes lane `TO[i]`.
-    const STEPS: [(usize, u32); 25] = {
-        let mut steps = [(0, 0); 25];
-        let (mut x, mut y, mut t) = (1, 0, 0);
-        while t < 24 {
-            let from = x + 5 * y;
-            let to = y + 5 * ((2 * x + 3 * y) % 5);
-            steps[to] = (from, ((t + 1) * (t + 2) / 2 % 64) as u32);
-            (x, y) = (y, (2 * x + 3 * y) % 5);
-            t += 1;
-        }
-        steps
-    };
-
+    /// A round: the steps of the standard, spelled out so that the state stays in registers. `$a` are the lanes by
+    /// x + 5 y.
     macro_rules! permutation {
-        ($name:ident, $feature:literal, $vector:ty, $set:path, $xor:path, $xor3:expr, $chi:expr, $turn:expr) => {
+        ($name:ident, $feature:literal, $vector:ty, $set:path, $xor:path, $xor3:path, $chi:path, $turn:ident) => {
             #[target_feature(enable = $feature)]
             #[inline]
-            fn $name(state: &mut [$vector; 25]) {
+            fn $name(s: &mut [$vector; 25]) {
                 for constant in ROUNDS {
-                    let mut columns = [state[0]; 5];
-                    for x in 0..5 {
-                        columns[x] = $xor3(
-                            $xor3(state[x], state[x + 5], state[x + 10]),
-                            state[x + 15],
-                            state[x + 20],
-                        );
-                    }
-                    let mut moved = [state[0]; 25];
-                    let mut effect = [state[0]; 5];
-                    for x in 0..5 {
-                        effect[x] = $xor(columns[(x + 4) % 5], $turn(columns[(x + 1) % 5], 1));
-                    }
-                    for (to, (from, turn)) in STEPS.into_iter().enumerate() {
-                        moved[to] = $turn($xor(state[from], effect[from % 5]), turn);
-                    }
-                    for y in 0..5 {
-                        for x in 0..5 {
-                            state[5 * y + x] = $chi(
-                                moved[5 * y + x],
-                                moved[5 * y + (x + 1) % 5],
-                                moved[5 * y + (x + 2) % 5],
-                            );
-                        }
-                    }
-                    state[0] = $xor(state[0], $set(constant as i64));
+                    // θ
+                    let c0 = $xor3($xor3(s[0], s[5], s[10]), s[15], s[20]);
+                    let c1 = $xor3($xor3(s[1], s[6], s[11]), s[16], s[21]);
+                    let c2 = $xor3($xor3(s[2], s[7], s[12]), s[17], s[22]);
+                    let c3 = $xor3($xor3(s[3], s[8], s[13]), s[18], s[23]);
+                    let c4 = $xor3($xor3(s[4], s[9], s[14]), s[19], s[24]);
+                    let d0 = $xor(c4, $turn::<1, 63>(c1));
+                    let d1 = $xor(c0, $turn::<1, 63>(c2));
+                    let d2 = $xor(c1, $turn::<1, 63>(c3));
+                    let d3 = $xor(c2, $turn::<1, 63>(c4));
+                    let d4 = $xor(c3, $turn::<1, 63>(c0));
+                    // ρ and π, then χ and ι
+                    let b0 = $xor(s[0], d0);
+                    let b1 = $turn::<44, 20>($xor(s[6], d1));
+                    let b2 = $turn::<43, 21>($xor(s[12], d2));
+                    let b3 = $turn::<21, 43>($xor(s[18], d3));
+                    let b4 = $turn::<14, 50>($xor(s[24], d4));
+                    let b5 = $turn::<28, 36>($xor(s[3], d3));
+                    let b6 = $turn::<20, 44>($xor(s[9], d4));
+                    let b7 = $turn::<3, 61>($xor(s[10], d0));
+                    let b8 = $turn::<45, 19>($xor(s[16], d1));
+                    let b9 = $turn::<61, 3>($xor(s[22], d2));
+                    let b10 = $turn::<1, 63>($xor(s[1], d1));
+                    let b11 = $turn::<6, 58>($xor(s[7], d2));
+                    let b12 = $turn::<25, 39>($xor(s[13], d3));
+                    let b13 = $turn::<8, 56>($xor(s[19], d4));
+                    let b14 = $turn::<18, 46>($xor(s[20], d0));
+                    let b15 = $turn::<27, 37>($xor(s[4], d4));
+                    let b16 = $turn::<36, 28>($xor(s[5], d0));
+                    let b17 = $turn::<10, 54>($xor(s[11], d1));
+                    let b18 = $turn::<15, 49>($xor(s[17], d2));
+                    let b19 = $turn::<56, 8>($xor(s[23], d3));
+                    let b20 = $turn::<62, 2>($xor(s[2], d2));
+                    let b21 = $turn::<55, 9>($xor(s[8], d3));
+                    let b22 = $turn::<39, 25>($xor(s[14], d4));
+                    let b23 = $turn::<41, 23>($xor(s[15], d0));
+                    let b24 = $turn::<2, 62>($xor(s[21], d1));
+                    s[0] = $chi(b0, b1, b2);
+                    s[1] = $chi(b1, b2, b3);
+                    s[2] = $chi(b2, b3, b4);
+                    s[3] = $chi(b3, b4, b0);
+                    s[4] = $chi(b4, b0, b1);
+                    s[5] = $chi(b5, b6, b7);
+                    s[6] = $chi(b6, b7, b8);
+                    s[7] = $chi(b7, b8, b9);
+                    s[8] = $chi(b8, b9, b5);
+                    s[9] = $chi(b9, b5, b6);
+                    s[10] = $chi(b10, b11, b12);
+                    s[11] = $chi(b11, b12, b13);
+                    s[12] = $chi(b12, b13, b14);
+                    s[13] = $chi(b13, b14, b10);
+                    s[14] = $chi(b14, b10, b11);
+                    s[15] = $chi(b15, b16, b17);
+                    s[16] = $chi(b16, b17, b18);
+                    s[17] = $chi(b17, b18, b19);
+                    s[18] = $chi(b18, b19, b15);
+                    s[19] = $chi(b19, b15, b16);
+                    s[20] = $chi(b20, b21, b22);
+                    s[21] = $chi(b21, b22, b23);
+                    s[22] = $chi(b22, b23, b24);
+                    s[23] = $chi(b23, b24, b20);
+                    s[24] = $chi(b24, b20, b21);
+                    s[0] = $xor(s[0], $set(constant as i64));
                 }
             }
         };
@@ -153,8 +178,8 @@ mod x86 {
 
     #[target_feature(enable = "avx512f")]
     #[inline]
-    fn turn_eight(a: __m512i, by: u32) -> __m512i {
-        _mm512_rolv_epi64(a, _mm512_set1_epi64(i64::from(by)))
+    fn turn_eight<const UP: i32, const DOWN: i32>(a: __m512i) -> __m512i {
+        _mm512_rol_epi64::<UP>(a)
     }
 
     #[target_feature(enable = "avx2")]
@@ -171,14 +196,8 @@ mod x86 {
 
     #[target_feature(enable = "avx2")]
     #[inline]
-    fn turn_four(a: __m256i, by: u32) -> __m256i {
-        use std::arch::x86_64::{_mm256_sllv_epi64, _mm256_srlv_epi64};
-        // Shifts by 64 give zero, so that a turn by 0 is right too.
-        let (up, down) = (
-            _mm256_set1_epi64x(i64::from(by)),
-            _mm256_set1_epi64x(64 - i64::from(by)),
-        );
-        _mm256_or_si256(_mm256_sllv_epi64(a, up), _mm256_srlv_epi64(a, down))
+    fn turn_four<const UP: i32, const DOWN: i32>(a: __m256i) -> __m256i {
+        _mm256_or_si256(_mm256_slli_epi64::<UP>(a), _mm256_srli_epi64::<DOWN>(a))
     }
 
     permutation!(

@@ -19,6 +19,15 @@ impl Marks {
         Marks(vec![0; count.div_ceil(64)])
     }
 
+    /// 64 of the set in each word, lowest first.
+    pub(super) fn words(&self) -> &[u64] {
+        &self.0
+    }
+
+    pub(super) fn from_words(words: Vec<u64>) -> Self {
+        Marks(words)
+    }
+
     pub(super) fn set(&mut self, index: usize) {
         if let Some(word) = self.0.get_mut(index / 64) {
             *word |= 1 << (index % 64);

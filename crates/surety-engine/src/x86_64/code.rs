@@ -10,7 +10,7 @@ use super::{
     fault,
     frame::Context,
     mapping::Mapping,
-    translate::{self, Block, FIXED_BYTES, MAX_BYTES, Translated},
+    translate::{self, Block, FIXED_BYTES, MAX_BYTES, Translated, Turn},
 };
 use crate::intrinsics::{self, Intrinsic};
 
@@ -168,7 +168,7 @@ impl Code {
         let lengths = self.translated.lengths.get(block.first as usize..)?;
         let within = (index - block.first) as usize;
         // One whose code is nothing at all cannot be told from one translated with others; the interpreter takes it.
-        if within > 0 && lengths.get(within) == Some(&0) {
+        if within > 0 && lengths.get(within) == Some(&0) || self.translated.closed.get(index as usize) {
             return None;
         }
         let before: usize = lengths.get(..within)?.iter().map(|length| usize::from(*length)).sum();
@@ -181,20 +181,34 @@ impl Code {
     /// The guest address of the instruction whose host code is at `address`, and the steps charged from it on.
     pub(super) fn locate(&self, address: u64) -> Option<(u32, u64)> {
         let offset = u32::try_from(address.checked_sub(self.range().start)?).ok()?;
-        let blocks = &self.translated.blocks;
-        let after = blocks.partition_point(|block| block.body <= offset);
-        let block = blocks.get(after.checked_sub(1)?)?;
-        let lengths = self.translated.lengths.get(block.first as usize..)?;
-        let mut start = block.body;
-        for (within, length) in lengths.iter().take(block.count as usize).enumerate() {
-            let end = start + u32::from(*length);
-            if (start..end).contains(&offset) {
-                let index = block.first + within as u32;
-                return Some((index << 2, u64::from(block.count) - within as u64));
+        let Translated {
+            blocks, turns, lengths, ..
+        } = &self.translated;
+        let within = |block: &Block, body: u32, extra: u32| {
+            let mut start = body;
+            for (within, length) in lengths
+                .get(block.first as usize..)?
+                .iter()
+                .take(block.count as usize)
+                .enumerate()
+            {
+                let end = start + u32::from(*length);
+                if (start..end).contains(&offset) {
+                    let index = block.first + within as u32;
+                    return Some((index << 2, u64::from(block.count) - within as u64 + u64::from(extra)));
+                }
+                start = end;
             }
-            start = end;
+            None
+        };
+        let after = blocks.partition_point(|block| block.body <= offset);
+        let block = after.checked_sub(1).and_then(|at| blocks.get(at));
+        if let Some(found) = block.and_then(|block| within(block, block.body, 0)) {
+            return Some(found);
         }
-        None
+        let after = turns.partition_point(|turn| turn.body <= offset);
+        let turn = turns.get(after.checked_sub(1)?)?;
+        within(self.block_of(turn.first)?, turn.body, turn.extra)
     }
 
     /// Whether the host instruction there is a jump through the table.
@@ -230,7 +244,9 @@ impl Code {
     pub(crate) fn encode(&self) -> Vec<u8> {
         let Translated {
             blocks,
+            turns,
             lengths,
+            closed,
             enter,
             miss,
             fault,
@@ -238,7 +254,13 @@ impl Code {
         } = &self.translated;
         let code = self.code();
         let mut bytes = Vec::with_capacity(code.len() + lengths.len() + 16 * blocks.len() + 64);
-        let counts = [code.len(), lengths.len(), blocks.len(), self.functions.len()];
+        let counts = [
+            code.len(),
+            lengths.len(),
+            blocks.len(),
+            turns.len(),
+            self.functions.len(),
+        ];
         for number in counts.map(|count| count as u32).iter().chain([enter, miss, fault]) {
             bytes.extend(number.to_le_bytes());
         }
@@ -247,11 +269,19 @@ impl Code {
                 bytes.extend(number.to_le_bytes());
             }
         }
+        for turn in turns {
+            for number in [turn.body, turn.first, turn.extra] {
+                bytes.extend(number.to_le_bytes());
+            }
+        }
         for (address, intrinsic) in &self.functions {
             bytes.extend(address.to_le_bytes());
             bytes.extend(intrinsic.hash);
         }
         bytes.extend(lengths);
+        for word in closed.words() {
+            bytes.extend(word.to_le_bytes());
+        }
         bytes.extend(code);
         bytes
     }
@@ -265,9 +295,9 @@ impl Code {
             Some(u32::from_le_bytes(*first))
         };
         let (length, count) = (number()? as usize, number()? as usize);
-        let (block_count, function_count) = (number()?, number()?);
+        let (block_count, turn_count, function_count) = (number()?, number()?, number()?);
         let (enter, miss, fault) = (number()?, number()?, number()?);
-        if count != program.instructions().len() || block_count as usize > count {
+        if count != program.instructions().len() || block_count as usize > count || turn_count as usize > 4 * count {
             return None;
         }
         let mut blocks = Vec::with_capacity(block_count as usize);
@@ -279,6 +309,14 @@ impl Code {
                 body: number()?,
             });
         }
+        let mut turns = Vec::with_capacity(turn_count as usize);
+        for _ in 0..turn_count {
+            turns.push(Turn {
+                body: number()?,
+                first: number()?,
+                extra: number()?,
+            });
+        }
         let mut functions = Vec::new();
         for _ in 0..function_count {
             let (address, tail) = rest.split_first_chunk::<4>()?;
@@ -287,14 +325,25 @@ impl Code {
             let known = intrinsics::all().iter().find(|known| known.hash == *hash)?;
             functions.push((u32::from_le_bytes(*address), known));
         }
-        let (lengths, code) = rest.split_at_checked(count)?;
+        let (lengths, rest) = rest.split_at_checked(count)?;
+        let (words, code) = rest.split_at_checked(count.div_ceil(64) * 8)?;
+        let closed = Marks::from_words(
+            words
+                .as_chunks()
+                .0
+                .iter()
+                .map(|word| u64::from_le_bytes(*word))
+                .collect(),
+        );
         if code.len() != length {
             return None;
         }
         let translated = Translated {
             bytes: code.to_vec(),
             blocks,
+            turns,
             lengths: lengths.to_vec(),
+            closed,
             enter,
             miss,
             fault,

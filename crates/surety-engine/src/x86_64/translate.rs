@@ -15,7 +15,7 @@ use super::{
 };
 
 /// The most host code that one guest instruction can come to, bytes, with all that belongs to it.
-pub(super) const MAX_BYTES: usize = 112;
+pub(super) const MAX_BYTES: usize = 160;
 /// The most that there is besides.
 pub(super) const FIXED_BYTES: usize = 4096;
 
@@ -33,13 +33,29 @@ pub(super) struct Block {
     pub(super) body: u32,
 }
 
+/// A turn of a loop that is charged together with others, but for the last of them, which is the block's own code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub(super) struct Turn {
+    /// Where its instructions start. They are as long as the block's own.
+    pub(super) body: u32,
+    /// The block's first instruction.
+    pub(super) first: u32,
+    /// Steps charged for the turns after it.
+    pub(super) extra: u32,
+}
+
 /// What translating gives.
 #[derive(Debug)]
 pub(super) struct Translated {
     pub(super) bytes: Vec<u8>,
     pub(super) blocks: Vec<Block>,
+    /// By where they start.
+    pub(super) turns: Vec<Turn>,
     /// For each guest instruction, how many bytes its host code has; 0 for one that belongs to the one before.
     pub(super) lengths: Vec<u8>,
+    /// Instructions that code cannot be entered at, since the state before them is not what the code after them expects.
+    pub(super) closed: Marks,
     /// Offset of the code that a host function enters by.
     pub(super) enter: u32,
     /// Offsets of the code that leaves: for what no block starts at, and after a fault.
@@ -66,6 +82,34 @@ struct Jump {
     refund: u32,
 }
 
+/// What an instruction is in a rotation.
+#[derive(Clone, Copy, Default, PartialEq)]
+enum Part {
+    /// It is in none.
+    #[default]
+    None,
+    /// It does nothing by itself.
+    Nothing,
+    /// It does the whole.
+    Whole { from: u8, to: u8, right: u8 },
+}
+
+/// Whether an instruction reads or writes a register.
+fn touches(instruction: &Decoded, register: u8) -> bool {
+    [instruction.rd, instruction.rs1, instruction.rs2].contains(&register)
+}
+
+/// What [`Translator::rotation`] finds: instructions of a block, and what they come to.
+#[derive(Clone, Copy)]
+struct Rotation {
+    first: usize,
+    second: usize,
+    last: usize,
+    from: u8,
+    to: u8,
+    right: u8,
+}
+
 struct Translator<'a> {
     asm: Assembler,
     instructions: &'a [Option<Decoded>],
@@ -75,10 +119,19 @@ struct Translator<'a> {
     metered: bool,
     exits: Vec<Exit>,
     jumps: Vec<Jump>,
+    /// Steps charged for turns of the present loop after this one.
+    extra: u32,
+    /// Turns of loops but their last: where their code is.
+    turns: Vec<Turn>,
+    /// Where the present block starts, and what its instructions are in rotations.
+    first: usize,
+    rotated: Vec<Part>,
+    /// Instructions that code cannot be entered at.
+    closed: Marks,
     /// The blocks so far.
     blocks: Vec<Block>,
-    /// For each block, where it leaves when too few steps are left.
-    limits: Vec<u32>,
+    /// For each block, where it leaves when too few steps are left, and how many are given back there.
+    limits: Vec<(u32, u32)>,
 }
 
 /// Translates all of `instructions`. `functions` are those that the host has code for.
@@ -97,6 +150,11 @@ pub(super) fn translate(
         metered,
         exits: Vec::new(),
         jumps: Vec::new(),
+        extra: 0,
+        turns: Vec::new(),
+        first: 0,
+        rotated: Vec::new(),
+        closed: Marks::new(instructions.len()),
         blocks: Vec::new(),
         limits: Vec::new(),
     };
@@ -121,7 +179,9 @@ pub(super) fn translate(
     Translated {
         bytes: translator.asm.bytes,
         blocks: translator.blocks,
+        turns: translator.turns,
         lengths,
+        closed: translator.closed,
         enter,
         miss,
         fault,
@@ -211,29 +271,32 @@ impl Translator<'_> {
         if function {
             self.exit_now(Reason::Intrinsic, first, 0);
         }
+        let turns = if function { 1 } else { self.turns_of(first, count) };
         if self.metered {
-            self.asm.alu64_imm(Alu::Sub, Operand::Reg(STEPS), count as u32);
+            let charge = (turns * count) as u32;
+            self.asm.alu64_imm(Alu::Sub, Operand::Reg(STEPS), charge);
             let from = self.asm.jump_if(Condition::Below);
             self.exits.push(Exit {
                 from,
                 reason: Reason::Limit,
                 pc: (first as u32) << 2,
-                refund: count as u32,
+                refund: charge,
             });
         }
-        let body = self.asm.here();
         let end = first + count;
-        let mut index = first;
-        let mut ended = false;
-        while index < end {
-            let before = self.asm.here();
-            let (taken, jumped) = self.instruction(index, end);
-            if let Some(length) = lengths.get_mut(index) {
-                *length = (self.asm.here() - before) as u8;
-            }
-            index += taken;
-            ended = jumped;
+        self.plan_rotations(first, end);
+        for left in (1..turns).rev() {
+            self.extra = (left * count) as u32;
+            self.turns.push(Turn {
+                body: self.asm.here() as u32,
+                first: first as u32,
+                extra: self.extra,
+            });
+            self.body(first, end, &mut []);
         }
+        self.extra = 0;
+        let body = self.asm.here();
+        let ended = self.body(first, end, lengths);
         if !ended && !self.instructions.get(end).is_some_and(Option::is_some) {
             // The next word is no instruction, or past the end.
             self.exit_now(Reason::Step, end, 0);
@@ -243,6 +306,98 @@ impl Translator<'_> {
             count: count as u32,
             entry: entry as u32,
             body: body as u32,
+        }
+    }
+
+    /// The instructions of a block, once. Says whether the end jumps away.
+    fn body(&mut self, first: usize, end: usize, lengths: &mut [u8]) -> bool {
+        let mut index = first;
+        let mut ended = false;
+        while index < end {
+            let before = self.asm.here();
+            let (taken, jumped) = match self.rotated.get(index - first).copied().unwrap_or_default() {
+                Part::None => self.instruction(index, end),
+                Part::Nothing => (1, false),
+                Part::Whole { from, to, right } => {
+                    let source = self.operand(from);
+                    let result = self.destination(to);
+                    self.asm.rotate(result, source, right);
+                    self.settle(to, result);
+                    (1, false)
+                }
+            };
+            if let Some(length) = lengths.get_mut(index) {
+                *length = (self.asm.here() - before) as u8;
+            }
+            index += taken;
+            ended = jumped;
+        }
+        ended
+    }
+
+    /// How many turns of a block are charged at once: more than one if it is a short loop of nothing but simple
+    /// instructions.
+    fn turns_of(&self, first: usize, count: usize) -> usize {
+        let Some(instructions) = self.instructions.get(first..first + count) else {
+            return 1;
+        };
+        let Some((Some(last), before)) = instructions.split_last() else {
+            return 1;
+        };
+        let back = (1 - count as i32) * 4;
+        let simple = |slot: &Option<Decoded>| {
+            slot.is_some_and(|instruction| match instruction.op.instruction().effect {
+                Effect::Set(_) => !matches!(instruction.op, Op::Div | Op::Divu | Op::Rem | Op::Remu),
+                Effect::Load(..) | Effect::Store(_) => true,
+                _ => false,
+            })
+        };
+        let is_loop = matches!(last.op.instruction().effect, Effect::Branch(_))
+            && last.imm as i32 == back
+            && before.iter().all(simple)
+            // What follows is a block, to leave for.
+            && self.instructions.get(first + count).is_some_and(Option::is_some);
+        match count {
+            _ if !is_loop || !self.metered => 1,
+            0..=12 => 4,
+            13..=32 => 2,
+            _ => 1,
+        }
+    }
+
+    /// Finds the rotations of a block. They do not share instructions, and what lies within one is not entered.
+    fn plan_rotations(&mut self, first: usize, end: usize) {
+        self.first = first;
+        self.rotated.clear();
+        self.rotated.resize(end - first, Part::None);
+        for index in first..end {
+            let Some(rotation) = self.rotation(index, end) else {
+                continue;
+            };
+            let Rotation {
+                first: one,
+                second,
+                last,
+                from,
+                to,
+                right,
+            } = rotation;
+            let free = |index: &usize| self.rotated.get(index - first) == Some(&Part::None);
+            if ![one, second, last].iter().all(free) {
+                continue;
+            }
+            for (index, part) in [
+                (one, Part::Nothing),
+                (second, Part::Whole { from, to, right }),
+                (last, Part::Nothing),
+            ] {
+                if let Some(place) = self.rotated.get_mut(index - first) {
+                    *place = part;
+                }
+            }
+            for index in one + 1..=last {
+                self.closed.set(index);
+            }
         }
     }
 
@@ -262,7 +417,9 @@ impl Translator<'_> {
     /// The instruction after `index`, if it is in the same block.
     fn following(&self, index: usize, end: usize) -> Option<Decoded> {
         let next = index + 1;
-        if next < end {
+        // What belongs to a rotation goes with nothing else.
+        let free = self.rotated.get(next.wrapping_sub(self.first)) == Some(&Part::None);
+        if next < end && free {
             self.instructions.get(next).copied().flatten()
         } else {
             None
@@ -362,9 +519,6 @@ impl Translator<'_> {
         if rd == 0 {
             return 1;
         }
-        if matches!(op, Op::Slli | Op::Srli) && self.rotate(index, end, instruction) {
-            return 3;
-        }
         // An index, scaled and added to an address.
         if op == Op::Slli
             && matches!(imm, 1..=3)
@@ -456,53 +610,60 @@ impl Translator<'_> {
         1
     }
 
-    /// Two shifts of one register and what puts them together: a rotation. False, and nothing was done, if it is none.
-    fn rotate(&mut self, index: usize, end: usize, first: &Decoded) -> bool {
-        let (Some(second), Some(last)) = (self.following(index, end), self.following(index + 1, end)) else {
-            return false;
-        };
-        let (left, right) = match (first.op, second.op) {
-            (Op::Slli, Op::Srli) => (first, &second),
-            (Op::Srli, Op::Slli) => (&second, first),
-            _ => return false,
-        };
-        let (from, to) = (first.rs1, last.rd);
-        let parts = [(left.rd, right.rd), (right.rd, left.rd)];
-        if from == 0
-            || to == 0
-            || first.rd == from
-            || second.rs1 != from
-            || second.rd == 0
-            || first.rd == second.rd
-            || left.imm == 0
-            || left.imm + right.imm != 32
-            || !matches!(last.op, Op::Or | Op::Xor | Op::Add)
-            || !parts.contains(&(last.rs1, last.rs2))
-        {
-            return false;
+    /// A rotation that the instructions from `index` on make: two shifts of one register, and what puts them together, the
+    /// shifts perhaps apart from each other and from it. What lies between does not touch any of them, and can neither
+    /// fault nor leave.
+    fn rotation(&self, index: usize, end: usize) -> Option<Rotation> {
+        let first = self.pure(index, end)?;
+        let (from, part) = (first.rs1, first.rd);
+        if !matches!(first.op, Op::Slli | Op::Srli) || first.imm == 0 || from == 0 || part == 0 || from == part {
+            return None;
         }
-        // What the parts were is seen later, unless it is overwritten.
-        let kept = |this: &Self, rd: u8| rd != to && !this.is_dead(rd, index + 3, end);
-        let shift = |this: &mut Self, one: &Decoded| {
-            let op = if one.op == Op::Slli { Shift::Left } else { Shift::Right };
-            this.shift_imm(op, one.rd, from, one.imm);
-        };
-        if kept(self, first.rd) {
-            shift(self, first);
+        let (mut second, mut other) = (index + 1, self.pure(index + 1, end)?);
+        loop {
+            let complement = matches!((first.op, other.op), (Op::Slli, Op::Srli) | (Op::Srli, Op::Slli));
+            if complement && other.rs1 == from && other.imm + first.imm == 32 {
+                break;
+            }
+            if other.rd == from || touches(&other, part) {
+                return None;
+            }
+            second += 1;
+            other = self.pure(second, end)?;
         }
-        let second_kept = kept(self, second.rd);
-        // In place, it comes last.
-        if second_kept && second.rd != from {
-            shift(self, &second);
+        if other.rd == 0 || other.rd == part {
+            return None;
         }
-        let source = self.operand(from);
-        let result = self.destination(to);
-        self.asm.rotate(result, source, right.imm as u8);
-        self.settle(to, result);
-        if second_kept && second.rd == from {
-            shift(self, &second);
+        let (mut last, mut sum) = (second + 1, self.pure(second + 1, end)?);
+        loop {
+            if matches!(sum.op, Op::Or | Op::Xor | Op::Add)
+                && [(part, other.rd), (other.rd, part)].contains(&(sum.rs1, sum.rs2))
+            {
+                break;
+            }
+            if touches(&sum, part) || touches(&sum, other.rd) {
+                return None;
+            }
+            last += 1;
+            sum = self.pure(last, end)?;
         }
-        true
+        // The parts are not seen after it, and the result takes the place of one of them.
+        let dead = |register: u8| register == sum.rd || self.is_dead(register, last + 1, end);
+        let right = if first.op == Op::Srli { first.imm } else { other.imm };
+        (sum.rd != 0 && [part, other.rd].contains(&sum.rd) && dead(part) && dead(other.rd)).then_some(Rotation {
+            first: index,
+            second,
+            last,
+            from,
+            to: sum.rd,
+            right: right as u8,
+        })
+    }
+
+    /// The instruction at `index`, if it is in the block and only sets a register.
+    fn pure(&self, index: usize, end: usize) -> Option<Decoded> {
+        let instruction = (index < end).then(|| self.instructions.get(index).copied().flatten())??;
+        matches!(instruction.op.instruction().effect, Effect::Set(_) | Effect::Nothing).then_some(instruction)
     }
 
     /// Whether nobody sees what a register holds before the instruction at `index`: it is overwritten in this block, and
@@ -915,6 +1076,16 @@ impl Translator<'_> {
             return 2;
         }
         self.flags(rs1, rs2);
+        if self.extra != 0 {
+            // The loop's own branch: the next turn follows. Who leaves gives back what is charged for it.
+            let from = self.asm.jump_if(condition.not());
+            self.jumps.push(Jump {
+                from,
+                to: end,
+                refund: self.extra,
+            });
+            return 1;
+        }
         let taken = self.asm.jump_if(condition);
         self.jump_from(taken, index, imm, (end - index - 1) as u32);
         1
@@ -1017,7 +1188,16 @@ impl Translator<'_> {
 
     /// Writes what is left to write, and lets all jumps land.
     fn finish(&mut self, leave: usize, functions: &Marks) {
-        self.limits = vec![0; self.blocks.len()];
+        self.limits = vec![(0, 0); self.blocks.len()];
+        self.leave_all(leave);
+        for jump in std::mem::take(&mut self.jumps) {
+            self.land(&jump, functions.get(jump.to));
+        }
+        self.leave_all(leave);
+    }
+
+    /// Writes the exits there are.
+    fn leave_all(&mut self, leave: usize) {
         for Exit {
             from,
             reason,
@@ -1030,8 +1210,9 @@ impl Translator<'_> {
             if reason == Reason::Limit
                 && let Some(block) = self.block_at(pc >> 2)
                 && let Some(limit) = self.limits.get_mut(block)
+                && *limit == (0, 0)
             {
-                *limit = here as u32;
+                *limit = (here as u32, refund);
             }
             if refund != 0 && self.metered {
                 self.asm.alu64_imm(Alu::Add, Operand::Reg(STEPS), refund);
@@ -1040,9 +1221,6 @@ impl Translator<'_> {
             self.asm.mov_imm(RDX, reason as u32);
             let to_leave = self.asm.jump();
             self.asm.land(to_leave, leave);
-        }
-        for jump in std::mem::take(&mut self.jumps) {
-            self.land(&jump, functions.get(jump.to));
         }
     }
 
@@ -1076,8 +1254,18 @@ impl Translator<'_> {
                 Some(more) => {
                     self.asm.alu64_imm(Alu::Sub, Operand::Reg(STEPS), more);
                     let limit = self.asm.jump_if(Condition::Below);
-                    let there = self.limits.get(number).copied().unwrap_or_default();
-                    self.asm.land(limit, there as usize);
+                    let (there, given_back) = self.limits.get(number).copied().unwrap_or_default();
+                    if given_back != block.count {
+                        // For a loop of which several turns are charged at once.
+                        self.exits.push(Exit {
+                            from: limit,
+                            reason: Reason::Limit,
+                            pc: block.first << 2,
+                            refund: block.count,
+                        });
+                    } else {
+                        self.asm.land(limit, there as usize);
+                    }
                 }
                 None => self
                     .asm

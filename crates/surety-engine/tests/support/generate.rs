@@ -169,9 +169,17 @@ fn instruction(source: &mut Source<'_>, at: u32, words: u32) -> Vec<u32> {
                     if source.below(2) == 0 {
                         code.reverse();
                     }
-                    code.push(word(sum, source.pick(&[rd, other, third]), rd, other, 0));
-                    if source.below(2) == 0 {
+                    code.push(word(sum, source.pick(&[rd, rd, other, other, third]), rd, other, 0));
+                    for _ in 0..source.below(3) {
                         code.push(word(Op::Addi, source.pick(&[rd, other]), third, 0, 1));
+                    }
+                    // Not all in a row: what lies between is mostly about other registers.
+                    for at in (1..code.len()).rev() {
+                        if source.below(2) == 0 {
+                            let op = source.pick(&[Op::Add, Op::Sub, Op::Sltu, Op::Mul, Op::Fence]);
+                            let to = source.pick(&[13, 14, 16, 18, 19, 20, rs1]);
+                            code.insert(at, word(op, to, 21, source.pick(&[22, 23, rd]), 0));
+                        }
                     }
                     return code;
                 }
@@ -189,6 +197,27 @@ fn instruction(source: &mut Source<'_>, at: u32, words: u32) -> Vec<u32> {
                         source.pick(&[0, 0, 1, 0xffff_ffff, 2047]),
                     );
                     return vec![word(op, 0, rs1, rs2, 8), word(Op::Addi, rd, from, 0, imm)];
+                }
+                // A loop that counts.
+                _ if source.below(2) == 0 => {
+                    let mut code = vec![word(Op::Addi, 30, 0, 0, 1 + source.below(20))];
+                    for _ in 0..source.below(14) {
+                        let store = of(source, |effect| matches!(effect, Effect::Store(_)));
+                        let pure = of(source, |effect| matches!(effect, Effect::Set(_)));
+                        let wild = if source.below(64) == 0 { 1 } else { 0 };
+                        let at = 4 * source.below(64) + wild;
+                        let (from, to) = (source.pick(&POINTERS), source.pick(&[9, 13, 14, 15, 16, 20]));
+                        code.push(source.pick(&[
+                            word(load, to, from, 0, at),
+                            word(store, 0, from, rs2, at),
+                            word(pure, to, rs1, rs2, at),
+                            word(Op::Addi, 8, 8, 0, 4 * wild),
+                        ]));
+                    }
+                    code.push(word(Op::Addi, 30, 30, 0, 0xffff_ffff));
+                    let back = (1 - code.len() as i32) * 4;
+                    code.push(word(Op::Bne, 0, 30, 0, back as u32));
+                    return code;
                 }
                 _ => {}
             }
