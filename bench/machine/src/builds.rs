@@ -87,14 +87,50 @@ pub(crate) struct Builder {
     pub(crate) here: PathBuf,
     /// Where builds go.
     pub(crate) out: PathBuf,
-    /// Small sizes.
-    pub(crate) quick: bool,
+    pub(crate) size: Size,
+}
+
+/// How much work the programs do; see `programs/bench.h`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Size {
+    Quick,
+    Full,
+    Long,
+}
+
+impl Size {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Size::Quick => "quick",
+            Size::Full => "full",
+            Size::Long => "long",
+        }
+    }
+
+    fn define(self) -> &'static [&'static str] {
+        match self {
+            Size::Quick => &["-DQUICK"],
+            Size::Full => &[],
+            Size::Long => &["-DLONG"],
+        }
+    }
 }
 
 /// What was built of each program, or why it was not.
 pub(crate) type Builds = BTreeMap<(String, Target), Result<PathBuf, String>>;
 
 impl Builder {
+    /// Ten times the work of a program in C, for the machine.
+    pub(crate) fn long(&self, program: &Program) -> Result<PathBuf> {
+        let long = Builder {
+            here: self.here.clone(),
+            out: self.out.with_file_name(Size::Long.name()),
+            size: Size::Long,
+        };
+        fs::create_dir_all(&long.out)?;
+        long.link(program, Target::Machine, None)
+    }
+
     /// Builds the programs for all targets. A target that cannot be built is said, and missing from the results.
     pub(crate) fn build(&self, programs: &[Program]) -> Result<Builds> {
         fs::create_dir_all(&self.out)?;
@@ -131,7 +167,7 @@ impl Builder {
         let mut cargo = Command::new("cargo");
         cargo
             .args(["build", "--quiet", "--release", "--examples", "--target", triple])
-            .args(["--features", if self.quick { "quick" } else { "" }])
+            .args(["--features", if self.size == Size::Quick { "quick" } else { "" }])
             .arg("--manifest-path")
             .arg(self.here.join("rust/Cargo.toml"))
             .arg("--target-dir")
@@ -155,7 +191,7 @@ impl Builder {
         let guest = self.here.join("../../crates/surety-guest");
         let harness = |name: &str| self.here.join("harness").join(name);
         let what = library.unwrap_or(&program.source);
-        let quick: &[&str] = if self.quick { &["-DQUICK"] } else { &[] };
+        let quick = self.size.define();
         let mut command;
         match target {
             Target::Machine => {

@@ -1,6 +1,6 @@
 //! What is measured beside the programs: translation, a start from the cache, the first dissection of a dispute.
 
-use crate::builds::{Builds, Target};
+use crate::builds::{Builder, Size};
 use crate::clock::Clock;
 use crate::statistics::{Spread, rounded};
 use crate::suite;
@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use std::fs;
 use std::path::Path;
 use surety_engine::{Codes, Kind, Options, Run};
-use surety_machine::{MemoryPreimages, Program, Status};
+use surety_machine::{Checkpoint, MemoryPreimages, Program, Status};
 
 /// Parts of a dissection: 31 roots between its ends.
 const PARTS: u64 = 32;
@@ -20,7 +20,7 @@ const DISSECTED: [&str; 4] = ["sieve", "hash_table", "mix", "sha256"];
 pub(crate) fn measure(
     explorer: &Path,
     programs: &[suite::Program],
-    builds: &Builds,
+    builder: &Builder,
     rounds: usize,
     clock: Clock,
 ) -> Result<Vec<(&'static str, Value)>> {
@@ -32,12 +32,13 @@ pub(crate) fn measure(
         .iter()
         .filter(|program| DISSECTED.contains(&program.name.as_str()))
     {
-        let Some(Ok(elf)) = builds.get(&(program.name.clone(), Target::Machine)) else {
+        if builder.size != Size::Full {
             continue;
-        };
-        dissections.insert(program.name.clone(), dissection(&fs::read(elf)?, rounds, clock)?);
+        }
+        let elf = fs::read(builder.long(program)?)?;
+        dissections.insert(program.name.clone(), dissection(&elf, rounds, clock)?);
     }
-    figures.push(("first_dissection_over_run", dissections.into()));
+    figures.push(("dissection_over_run", dissections.into()));
     Ok(figures)
 }
 
@@ -106,13 +107,15 @@ fn warm_start(elf: &[u8], rounds: usize, clock: Clock) -> Result<Value> {
     }))
 }
 
-/// A run with the state roots that a dissection needs, over the plain run.
+/// What a dispute runs, over the plain run of some 10^10 steps: the first dissection (31 state roots of the whole run, with
+/// a checkpoint at each), and the two after it (31 of a part of the one before, from its checkpoint).
 fn dissection(elf: &[u8], rounds: usize, clock: Clock) -> Result<Value> {
     let program = Program::from_elf(elf)?;
     let code = surety_engine::translate(&program, Options::default())?;
     let mut preimages = MemoryPreimages::default();
     let input = preimages.insert(b"");
-    let (mut ratios, mut steps) = (Vec::new(), 0);
+    let mut ratios = [const { Vec::new() }; 3];
+    let mut steps = 0;
     for _ in 0..rounds.min(3) {
         let mut plain = Run::with_code(Kind::Translated, code.as_ref(), &program, input)?;
         let (status, plain_seconds) = clock.time(|| Ok(plain.run(u64::MAX, &mut preimages)?))?;
@@ -121,16 +124,34 @@ fn dissection(elf: &[u8], rounds: usize, clock: Clock) -> Result<Value> {
             "expected that the program halts, found it {status}"
         );
         steps = plain.steps();
-        let at: Vec<u64> = (1..=PARTS)
-            .map(|part| (u128::from(steps) * u128::from(part) / u128::from(PARTS)) as u64)
-            .collect();
-        let mut dissected = Run::with_code(Kind::Translated, code.as_ref(), &program, input)?;
-        let (roots, seconds) = clock.time(|| Ok(dissected.roots_at(&at, &mut preimages)?))?;
-        ensure!(
-            roots.last() == Some(&plain.state_root()),
-            "the last root is not the plain run's"
-        );
-        ratios.push(seconds / plain_seconds);
+        let (mut low, mut high) = (0, steps);
+        let mut from: Option<Checkpoint> = None;
+        for ratios in &mut ratios {
+            let at: Vec<u64> = (1..PARTS)
+                .map(|part| low + (u128::from(high - low) * u128::from(part) / u128::from(PARTS)) as u64)
+                .collect();
+            let (points, seconds) = clock.time(|| {
+                let mut run = match &from {
+                    Some(checkpoint) => Run::restore(Kind::Translated, code.as_ref(), checkpoint)?,
+                    None => Run::with_code(Kind::Translated, code.as_ref(), &program, input)?,
+                };
+                let mut points = Vec::with_capacity(at.len());
+                for until in &at {
+                    run.run(*until, &mut preimages)?;
+                    let _root = run.state_root();
+                    points.push(run.checkpoint());
+                }
+                Ok(points)
+            })?;
+            ratios.push(seconds / plain_seconds);
+            // Somewhere in the middle.
+            let (Some(start), Some(end)) = (points.get(14), points.get(15)) else {
+                break;
+            };
+            (low, high) = (start.steps(), end.steps());
+            from = Some(start.clone());
+        }
     }
-    Ok(json!({ "steps": steps, "roots": PARTS, "ratio": Spread::of(ratios).map(|spread| spread.json()) }))
+    let [first, second, third] = ratios.map(|ratios| Spread::of(ratios).map(|spread| spread.json()));
+    Ok(json!({ "steps": steps, "roots": PARTS - 1, "first": first, "second": second, "third": third }))
 }

@@ -12,7 +12,7 @@ mod statistics;
 mod suite;
 
 use anyhow::{Context, Result, bail};
-use builds::Builder;
+use builds::{Builder, Size};
 use clap::Parser;
 use clock::Clock;
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
@@ -58,11 +58,11 @@ fn main() -> Result<()> {
     let arguments = Arguments::parse();
     let here = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
     let programs = suite::programs(&here.join("programs"), &arguments.programs)?;
-    let size = if arguments.quick { "quick" } else { "full" };
+    let size = if arguments.quick { Size::Quick } else { Size::Full };
     let builder = Builder {
-        out: here.join("../target/programs").join(size),
+        out: here.join("../target/programs").join(size.name()),
         here: here.clone(),
-        quick: arguments.quick,
+        size,
     };
     eprintln!(
         "bench: building {} programs for {} targets",
@@ -101,7 +101,7 @@ fn main() -> Result<()> {
         figures::measure(
             &here.join("../../programs/elf/explorer.elf"),
             &programs,
-            &builds,
+            &builder,
             rounds,
             arguments.clock,
         )?

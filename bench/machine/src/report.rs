@@ -207,14 +207,19 @@ impl Report {
                 start["from_cache"]["median"], start["reading_the_elf"]["median"], start["without_cache"]
             ));
         }
-        for (name, dissection) in figure("first_dissection_over_run")
+        for (name, dissection) in figure("dissection_over_run")
             .and_then(Value::as_object)
             .into_iter()
             .flatten()
         {
             lines.push(format!(
-                "first dissection of `{name}` ({} roots over {} steps): **{}** times the plain run (to reach: 1.3 at 10^10 steps)",
-                dissection["roots"], dissection["steps"], dissection["ratio"]["median"]
+                "dissections of `{name}` ({} roots each, {} steps), over the plain run: first **{}** (to reach: 1.3), \
+                 second {} and third {} (to reach: 0.1)",
+                dissection["roots"],
+                dissection["steps"],
+                dissection["first"]["median"],
+                dissection["second"]["median"],
+                dissection["third"]["median"]
             ));
         }
         lines
