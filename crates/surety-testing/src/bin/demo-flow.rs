@@ -320,6 +320,8 @@ async fn play(story: &mut Story, net: &mut NetworkDevnet) -> Result<()> {
         "earned": earned.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "burnt": burnt.to_string(),
     });
+    // Cargo's may be elsewhere.
+    std::fs::create_dir_all(repository().join("target"))?;
     let path = repository().join("target/demo-flow.json");
     std::fs::write(&path, serde_json::to_string_pretty(&figures)? + "\n")?;
     println!("    The figures are in target/demo-flow.json.");

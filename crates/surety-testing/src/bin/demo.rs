@@ -295,6 +295,8 @@ async fn play(story: &mut Story, net: &mut Devnet) -> Result<()> {
         "deploy_gas": deployed,
         "seconds": seconds,
     });
+    // Cargo's may be elsewhere.
+    std::fs::create_dir_all(repository().join("target"))?;
     let path = repository().join("target/demo.json");
     std::fs::write(&path, serde_json::to_string_pretty(&figures)? + "\n")?;
     println!("    The figures are in target/demo.json.");
