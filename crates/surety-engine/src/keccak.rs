@@ -4,6 +4,35 @@
 
 use surety_machine::{Hash, PairHasher, keccak256};
 
+/// What the step ι adds, by round.
+#[cfg(target_arch = "x86_64")]
+pub(crate) const ROUND_CONSTANTS: [u64; 24] = [
+    0x0000_0000_0000_0001,
+    0x0000_0000_0000_8082,
+    0x8000_0000_0000_808a,
+    0x8000_0000_8000_8000,
+    0x0000_0000_0000_808b,
+    0x0000_0000_8000_0001,
+    0x8000_0000_8000_8081,
+    0x8000_0000_0000_8009,
+    0x0000_0000_0000_008a,
+    0x0000_0000_0000_0088,
+    0x0000_0000_8000_8009,
+    0x0000_0000_8000_000a,
+    0x0000_0000_8000_808b,
+    0x8000_0000_0000_008b,
+    0x8000_0000_0000_8089,
+    0x8000_0000_0000_8003,
+    0x8000_0000_0000_8002,
+    0x8000_0000_0000_0080,
+    0x0000_0000_0000_800a,
+    0x8000_0000_8000_000a,
+    0x8000_0000_8000_8081,
+    0x8000_0000_0000_8080,
+    0x0000_0000_8000_0001,
+    0x8000_0000_8000_8008,
+];
+
 /// How many pairs are hashed at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lanes {
@@ -60,42 +89,16 @@ mod x86 {
 
     use surety_machine::Hash;
 
-    /// Constants of the step ι.
-    const ROUNDS: [u64; 24] = [
-        0x0000_0000_0000_0001,
-        0x0000_0000_0000_8082,
-        0x8000_0000_0000_808a,
-        0x8000_0000_8000_8000,
-        0x0000_0000_0000_808b,
-        0x0000_0000_8000_0001,
-        0x8000_0000_8000_8081,
-        0x8000_0000_0000_8009,
-        0x0000_0000_0000_008a,
-        0x0000_0000_0000_0088,
-        0x0000_0000_8000_8009,
-        0x0000_0000_8000_000a,
-        0x0000_0000_8000_808b,
-        0x8000_0000_0000_008b,
-        0x8000_0000_0000_8089,
-        0x8000_0000_0000_8003,
-        0x8000_0000_0000_8002,
-        0x8000_0000_0000_0080,
-        0x0000_0000_0000_800a,
-        0x8000_0000_8000_000a,
-        0x8000_0000_8000_8081,
-        0x8000_0000_0000_8080,
-        0x0000_0000_8000_0001,
-        0x8000_0000_8000_8008,
-    ];
+    use super::ROUND_CONSTANTS;
 
-    /// A round: the steps of the standard, spelled out so that the state stays in registers. `$a` are the lanes by
-    /// x + 5 y.
+    /// A round: the steps of the standard, spelled out so that the state stays in registers. Lanes are counted
+    /// by x + 5 y.
     macro_rules! permutation {
         ($name:ident, $feature:literal, $vector:ty, $set:path, $xor:path, $xor3:path, $chi:path, $turn:ident) => {
             #[target_feature(enable = $feature)]
             #[inline]
             fn $name(s: &mut [$vector; 25]) {
-                for constant in ROUNDS {
+                for constant in ROUND_CONSTANTS {
                     // θ
                     let c0 = $xor3($xor3(s[0], s[5], s[10]), s[15], s[20]);
                     let c1 = $xor3($xor3(s[1], s[6], s[11]), s[16], s[21]);

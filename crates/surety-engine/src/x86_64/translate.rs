@@ -192,7 +192,7 @@ impl Translator<'_> {
     /// `fn(context, target)` of the C calling convention: saves the host's registers, loads the guest's, and goes there.
     fn enter(&mut self) -> u32 {
         let asm = &mut self.asm;
-        // Nothing is at offset 0, which stands for no entry.
+        // Who lands at the very start, where nothing leads, stops.
         asm.align(16);
         asm.bytes.extend_from_slice(&[0xcc; 16]);
         let start = asm.here();
@@ -450,16 +450,8 @@ impl Translator<'_> {
                 return (1, true);
             }
             Effect::Load(width, _) => {
-                let to = self.destination(rd);
                 let from = self.address(rs1, imm);
-                match (op, width) {
-                    (Op::Lb, _) => self.asm.load_i8(to, from),
-                    (Op::Lh, _) => self.asm.load_i16(to, from),
-                    (_, Width::Byte) => self.asm.load_u8(to, from),
-                    (_, Width::Half) => self.asm.load_u16(to, from),
-                    (_, Width::Word) => self.asm.mov(to, from),
-                }
-                self.settle(rd, to);
+                self.load(op, width, rd, from);
             }
             Effect::Store(width) => {
                 let to = self.address(rs1, imm);
@@ -484,6 +476,19 @@ impl Translator<'_> {
         (1, false)
     }
 
+    /// What a load makes of the guest's memory at `from`.
+    fn load(&mut self, op: Op, width: Width, rd: u8, from: Operand) {
+        let to = self.destination(rd);
+        match (op, width) {
+            (Op::Lb, _) => self.asm.load_i8(to, from),
+            (Op::Lh, _) => self.asm.load_i16(to, from),
+            (_, Width::Byte) => self.asm.load_u8(to, from),
+            (_, Width::Half) => self.asm.load_u16(to, from),
+            (_, Width::Word) => self.asm.mov(to, from),
+        }
+        self.settle(rd, to);
+    }
+
     /// Translates an instruction that only sets a register. Gives how many were done.
     fn set(&mut self, index: usize, end: usize, instruction: &Decoded) -> usize {
         let Decoded { op, rd, rs1, rs2, imm } = *instruction;
@@ -503,16 +508,7 @@ impl Translator<'_> {
                 && next.rd == rd
                 && let Ok(address) = i32::try_from(far_target(index, instruction, &next))
             {
-                let to = self.destination(rd);
-                let from = Operand::Guest(None, address);
-                match (next.op, width) {
-                    (Op::Lb, _) => self.asm.load_i8(to, from),
-                    (Op::Lh, _) => self.asm.load_i16(to, from),
-                    (_, Width::Byte) => self.asm.load_u8(to, from),
-                    (_, Width::Half) => self.asm.load_u16(to, from),
-                    (_, Width::Word) => self.asm.mov(to, from),
-                }
-                self.settle(rd, to);
+                self.load(next.op, width, rd, Operand::Guest(None, address));
                 return 2;
             }
         }

@@ -20,7 +20,7 @@ pub(super) fn f1600(state: &mut [u64; 25]) {
 #[target_feature(enable = "bmi1,bmi2")]
 fn with_bmi(state: &mut [u64; 25]) {
     let mut lanes = *state;
-    for [first, second] in CONSTANTS.as_chunks().0 {
+    for [first, second] in crate::keccak::ROUND_CONSTANTS.as_chunks().0 {
         lanes = round(&round(&lanes, *first), *second);
     }
     *state = lanes;
@@ -30,34 +30,6 @@ fn with_bmi(state: &mut [u64; 25]) {
 #[cfg(target_arch = "x86_64")]
 const TURNS: [u32; 25] = [
     0, 1, 62, 28, 27, 36, 44, 6, 55, 20, 3, 10, 43, 25, 39, 41, 45, 15, 21, 8, 18, 2, 61, 56, 14,
-];
-
-#[cfg(target_arch = "x86_64")]
-const CONSTANTS: [u64; 24] = [
-    0x0000_0000_0000_0001,
-    0x0000_0000_0000_8082,
-    0x8000_0000_0000_808a,
-    0x8000_0000_8000_8000,
-    0x0000_0000_0000_808b,
-    0x0000_0000_8000_0001,
-    0x8000_0000_8000_8081,
-    0x8000_0000_0000_8009,
-    0x0000_0000_0000_008a,
-    0x0000_0000_0000_0088,
-    0x0000_0000_8000_8009,
-    0x0000_0000_8000_000a,
-    0x0000_0000_8000_808b,
-    0x8000_0000_0000_008b,
-    0x8000_0000_0000_8089,
-    0x8000_0000_0000_8003,
-    0x8000_0000_0000_8002,
-    0x8000_0000_0000_0080,
-    0x0000_0000_0000_800a,
-    0x8000_0000_8000_000a,
-    0x8000_0000_8000_8081,
-    0x8000_0000_0000_8080,
-    0x0000_0000_8000_0001,
-    0x8000_0000_8000_8008,
 ];
 
 /// Loops of constant length over arrays: unrolled, and kept in registers.
