@@ -13,7 +13,8 @@ use anyhow::{Context, Result};
 use jsonrpsee::server::{RpcModule, Server, ServerConfig};
 use serde_json::json;
 use surety_client::rpc::{Limits, ProviderRpc};
-use surety_machine::{Machine, Preimages, Program};
+use surety_engine::Codes;
+use surety_machine::{Preimages, Program};
 use surety_primitives::Budget;
 use surety_testing::{
     devnet::{Behaviour, Devnet, DevnetConfig, repository},
@@ -80,10 +81,13 @@ fn run_alone(runs: usize) -> Result<Vec<f64>> {
     let input = question();
     let mut files = Files::read()?;
     files.0.insert(keccak256(&input).0, Arc::from(input.as_ref()));
+    // As the provider runs it: translated once.
+    let codes = Codes::default();
+    codes.get(&program)?;
     let mut all = Vec::new();
     for _ in 0..runs {
         let start = Instant::now();
-        let mut machine = Machine::new(&program, keccak256(&input).0);
+        let mut machine = codes.run(&program, keccak256(&input).0)?;
         machine.run(1_000_000_000, &mut files)?;
         std::hint::black_box(machine.outcome());
         all.push(start.elapsed().as_secs_f64() * 1e3);
