@@ -17,9 +17,9 @@ async fn p1_a_validator_that_lies_is_outvoted_and_slashed() -> Result<()> {
                 lab.connector(index, if index == LIAR { &["--lie", "invalid"] } else { &[] })?;
             }
             lab.ready(&lab.all()).await?;
-            // Of five, one executes and four validate: the liar does, unless it executes.
+            // Of five, one executes and four validate: the liar does, unless it executes (12 times: 10^-8).
             let mut judged = false;
-            for number in 0..5 {
+            for number in 0..12 {
                 let inputs = json!({"text": format!("row {number}")});
                 let run = lab.request(0, "write", inputs, 4, 12, &[]).await?;
                 let (executor, _) = lab.drawn(0, run, 0).await?;
@@ -51,9 +51,10 @@ async fn p1_an_executor_that_claims_what_it_did_not_do_is_slashed_and_replaced()
             }
             lab.ready(&lab.all()).await?;
             // Three are named, so that it is drawn soon: one executes, one validates, one stands in.
+            // It is missed by 46 draws with a chance of 10^-8.
             let named = [0, LIAR, 4].map(|index| lab.net.operators[index].address());
             let mut judged = false;
-            for number in 0..12 {
+            for number in 0..46 {
                 let text = format!("row {number}");
                 let run = lab.request(0, "write", json!({"text": text}), 1, 10, &named).await?;
                 let (executor, _) = lab.drawn(0, run, 0).await?;
