@@ -80,8 +80,8 @@ pub(super) enum Operand {
     Frame(i32),
     /// In guest memory: at index + displacement.
     Guest(Option<Reg>, i32),
-    /// In the context, at this distance from RDI.
-    Context(i32),
+    /// In the context, at this distance from the register that has its address.
+    Context(Reg, i32),
     /// Beside the code: at this offset from it.
     Beside(i64),
 }
@@ -131,7 +131,7 @@ impl Assembler {
             Operand::Reg(rm) => (0, rm),
             Operand::Frame(_) => (0, RSP),
             Operand::Guest(index, _) => (index.unwrap_or(0), MEMORY),
-            Operand::Context(_) => (0, RDI),
+            Operand::Context(base, _) => (0, base),
             Operand::Beside(_) => (0, 0),
         };
         let rex = 0x40 | u8::from(form == Form::Wide) << 3 | (reg >> 3) << 2 | (index >> 3) << 1 | base >> 3;
@@ -171,8 +171,8 @@ impl Assembler {
                     Err(_) => self.imm32(at as u32),
                 }
             }
-            Operand::Context(at) => {
-                self.byte(reg | 0x80 | RDI);
+            Operand::Context(base, at) => {
+                self.byte(reg | 0x80 | base & 7);
                 self.imm32(at as u32);
             }
             Operand::Beside(at) => {
@@ -378,7 +378,7 @@ impl Assembler {
         let (base, modrm) = match from {
             Operand::Frame(_) => (RSP, None),
             Operand::Reg(reg) => (reg, Some(reg)),
-            Operand::Guest(..) | Operand::Context(_) | Operand::Beside(_) => (MEMORY, None),
+            Operand::Guest(..) | Operand::Context(..) | Operand::Beside(_) => (MEMORY, None),
         };
         let pp = match op {
             Shift::Left => 1,

@@ -2,13 +2,16 @@
 
 use surety_machine::{Decoded, Effect, Op, Program, Tree};
 
-use super::assembler::{R8, R9, R10, R11, R12, R13, RBP, RBX, RCX, RDI, RSI, Reg};
+use super::{
+    assembler::{R8, R9, R10, R11, R12, R13, RBP, RBX, RCX, RDI, RSI, Reg},
+    zones::Zones,
+};
 
 /// The most instructions in a block: what is charged for one fits 8 bits, and the interpreter never finishes more.
 pub(super) const MAX_BLOCK: usize = 120;
 
 /// The host registers that guest registers can have, shortest encodings first.
-const HOST: [Reg; 11] = [RCX, RBX, RSI, RDI, RBP, R8, R9, R10, R11, R12, R13];
+pub(super) const HOST: [Reg; 11] = [RCX, RBX, RSI, RDI, RBP, R8, R9, R10, R11, R12, R13];
 
 /// A set of instructions.
 #[derive(Clone, Debug)]
@@ -46,8 +49,11 @@ pub(super) struct Plan {
     pub(super) starts: Marks,
     /// Of those, the targets of backward branches.
     pub(super) loops: Marks,
-    /// The host register of each guest register, if it has one.
-    pub(super) host: [Option<Reg>; 32],
+    /// Instructions that the table of entries leads to: what addresses in memory and in code name, and what follows
+    /// calls.
+    pub(super) known: Marks,
+    /// Where guest registers are between blocks.
+    pub(super) zones: Zones,
 }
 
 /// The instruction that a control transfer at `index` by `imm` leads to.
@@ -77,10 +83,10 @@ fn ends_block(instruction: &Decoded) -> bool {
 }
 
 /// Whether `branch` does nothing but skip `next`, which the host can do or not without a branch of its own.
-pub(super) fn skips_one(host: &[Option<Reg>; 32], branch: &Decoded, next: Option<&Decoded>) -> bool {
+pub(super) fn skips_one(branch: &Decoded, next: Option<&Decoded>) -> bool {
     matches!(branch.op.instruction().effect, Effect::Branch(_))
         && branch.imm == 8
-        && next.is_some_and(|next| next.op == Op::Addi && host.get(usize::from(next.rd)).is_some_and(Option::is_some))
+        && next.is_some_and(|next| next.op == Op::Addi && next.rd != 0)
 }
 
 impl Plan {
@@ -91,12 +97,16 @@ impl Plan {
         // How much deeper in loops each instruction lies than the one before.
         let mut depth = vec![0_i16; instructions.len() + 1];
         let mut branches = Vec::new();
+        let mut known = Marks::new(instructions.len());
+        // The loops: their first instruction, and the one after their last.
+        let mut intervals = Vec::new();
         let mut mark = |index: usize| {
             if instructions.get(index).is_some_and(Option::is_some) {
                 starts.set(index);
             }
         };
         mark((program.entry() >> 2) as usize);
+        known.set((program.entry() >> 2) as usize);
         extra.iter().for_each(|pc| mark((pc >> 2) as usize));
         let mut last: Option<Decoded> = None;
         for (index, slot) in instructions.iter().enumerate() {
@@ -110,6 +120,9 @@ impl Plan {
             }
             if ends_block(instruction) {
                 mark(index + 1);
+                if matches!(instruction.op.instruction().effect, Effect::Jump(_)) {
+                    known.set(index + 1);
+                }
             }
             match instruction.op.instruction().effect {
                 Effect::Branch(_) if instruction.imm == 8 => branches.push(index),
@@ -118,6 +131,7 @@ impl Plan {
                         mark(to);
                         if to <= index {
                             loops.set(to);
+                            intervals.push((to, index + 1));
                             if index - to < 4096 {
                                 depth[to] = depth[to].saturating_add(1);
                                 depth[index + 1] = depth[index + 1].saturating_sub(1);
@@ -130,6 +144,7 @@ impl Plan {
                         mark(to);
                         if to <= index && instruction.rd == 0 {
                             loops.set(to);
+                            intervals.push((to, index + 1));
                             if index - to < 4096 {
                                 depth[to] = depth[to].saturating_add(1);
                                 depth[index + 1] = depth[index + 1].saturating_sub(1);
@@ -147,12 +162,15 @@ impl Plan {
                 let address = far_target(index - 1, &upper, instruction);
                 if address.is_multiple_of(4) {
                     mark((address >> 2) as usize);
+                    known.set((address >> 2) as usize);
                 }
             }
             last = Some(*instruction);
         }
-        pointers(program.memory(), instructions.len(), &mut mark);
-        let host = assign(instructions, &depth);
+        pointers(program.memory(), instructions.len(), &mut |index| {
+            mark(index);
+            known.set(index);
+        });
         // A branch over one instruction needs no block where it leads, unless a block starts at that instruction. Where
         // one is made, another such branch may come to lie.
         loop {
@@ -160,7 +178,7 @@ impl Plan {
             branches.retain(|&index| {
                 let branch = instructions.get(index).copied().flatten();
                 let next = instructions.get(index + 1).copied().flatten();
-                let one = branch.is_some_and(|branch| skips_one(&host, &branch, next.as_ref()));
+                let one = branch.is_some_and(|branch| skips_one(&branch, next.as_ref()));
                 let keep = one && !starts.get(index + 1);
                 if !keep && instructions.get(index + 2).is_some_and(Option::is_some) {
                     starts.set(index + 2);
@@ -171,7 +189,13 @@ impl Plan {
                 break;
             }
         }
-        Plan { starts, loops, host }
+        let zones = Zones::new(instructions, &starts, intervals, &depth);
+        Plan {
+            starts,
+            loops,
+            known,
+            zones,
+        }
     }
 }
 
@@ -188,26 +212,11 @@ fn pointers(memory: &Tree, count: usize, mark: &mut impl FnMut(usize)) {
     });
 }
 
-/// Gives host registers to the guest registers that are used most, an instruction in a loop counting eight times one
-/// outside.
-fn assign(instructions: &[Option<Decoded>], depth: &[i16]) -> [Option<Reg>; 32] {
-    let mut weights = [0_u64; 32];
-    let mut level = 0_i64;
-    for (slot, change) in instructions.iter().zip(depth) {
-        level += i64::from(*change);
-        let Some(instruction) = slot else { continue };
-        let weight = 1_u64 << (3 * level.clamp(0, 6));
-        for register in [instruction.rd, instruction.rs1, instruction.rs2] {
-            if let Some(sum) = weights.get_mut(usize::from(register)) {
-                *sum = sum.saturating_add(weight);
-            }
-        }
+/// Where the block ends that starts at `first`.
+pub(super) fn end_of(instructions: &[Option<Decoded>], starts: &Marks, first: usize) -> usize {
+    let mut end = first + 1;
+    while end - first < MAX_BLOCK && !starts.get(end) && instructions.get(end).is_some_and(Option::is_some) {
+        end += 1;
     }
-    let mut order: Vec<usize> = (1..32).collect();
-    order.sort_by_key(|register| std::cmp::Reverse((weights[*register], 32 - *register)));
-    let mut host = [None; 32];
-    for (guest, reg) in order.into_iter().zip(HOST) {
-        host[guest] = Some(reg);
-    }
-    host
+    end
 }

@@ -6,11 +6,12 @@ use surety_machine::Program;
 
 use super::{
     assembler::JUMP_THROUGH_TABLE,
-    blocks::{Marks, Plan},
+    blocks::{HOST, Marks, Plan},
     fault,
     frame::Context,
     mapping::Mapping,
-    translate::{self, Block, FIXED_BYTES, MAX_BYTES, Translated, Turn},
+    places::Places,
+    translate::{self, Block, Change, FIXED_BYTES, MAX_BYTES, Translated, Turn},
 };
 use crate::intrinsics::{self, Intrinsic};
 
@@ -44,6 +45,19 @@ pub(super) struct Entry {
     pub(super) address: *const u8,
     /// Steps that must be charged before: those left in the block.
     pub(super) charge: u64,
+    /// Number of the places that guest registers have to be in.
+    pub(super) places: u32,
+}
+
+/// What host code belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Located {
+    /// The guest instruction's address.
+    pub(super) pc: u32,
+    /// The steps charged from it on.
+    pub(super) charged: u64,
+    /// Number of the places that guest registers are in when it accesses memory.
+    pub(super) places: u32,
 }
 
 /// Whether this processor has what translated code uses, and if not, what is missing.
@@ -107,8 +121,10 @@ impl Code {
         let at = |offset: u32| mapping.at(0) as u64 + u64::from(offset);
         entries.fill(at(translated.miss));
         for block in &translated.blocks {
-            if let Some(entry) = entries.get_mut(block.first as usize) {
-                *entry = at(block.entry);
+            if block.door != 0
+                && let Some(entry) = entries.get_mut(block.first as usize)
+            {
+                *entry = at(block.door);
             }
         }
         mapping.protect(table, table_bytes, libc::PROT_READ)?;
@@ -175,11 +191,29 @@ impl Code {
         Some(Entry {
             address: self.mapping.at(block.body as usize + before),
             charge: u64::from(block.count) - within as u64,
+            places: self.places_before(block, index),
         })
     }
 
-    /// The guest address of the instruction whose host code is at `address`, and the steps charged from it on.
-    pub(super) fn locate(&self, address: u64) -> Option<(u32, u64)> {
+    /// Number of the places that guest registers are in before the host code of an instruction of a block.
+    fn places_before(&self, block: &Block, index: u32) -> u32 {
+        let changes = &self.translated.changes;
+        let after = changes.partition_point(|change| change.at < index);
+        let last = after.checked_sub(1).and_then(|at| changes.get(at));
+        last.filter(|change| change.at >= block.first)
+            .map_or(block.places, |change| change.places)
+    }
+
+    /// The places with a number.
+    pub(super) fn places(&self, number: u32) -> &Places {
+        match self.translated.places.get(number as usize) {
+            Some(places) => places,
+            None => unreachable!("places {number} of {}", self.translated.places.len()),
+        }
+    }
+
+    /// What the host code at `address` belongs to.
+    pub(super) fn locate(&self, address: u64) -> Option<Located> {
         let offset = u32::try_from(address.checked_sub(self.range().start)?).ok()?;
         let Translated {
             blocks, turns, lengths, ..
@@ -195,7 +229,12 @@ impl Code {
                 let end = start + u32::from(*length);
                 if (start..end).contains(&offset) {
                     let index = block.first + within as u32;
-                    return Some((index << 2, u64::from(block.count) - within as u64 + u64::from(extra)));
+                    return Some(Located {
+                        pc: index << 2,
+                        charged: u64::from(block.count) - within as u64 + u64::from(extra),
+                        // Nothing faults before they are there.
+                        places: self.places_before(block, index + 1),
+                    });
                 }
                 start = end;
             }
@@ -245,6 +284,8 @@ impl Code {
         let Translated {
             blocks,
             turns,
+            changes,
+            places,
             lengths,
             closed,
             enter,
@@ -259,13 +300,22 @@ impl Code {
             lengths.len(),
             blocks.len(),
             turns.len(),
+            changes.len(),
+            places.len(),
             self.functions.len(),
         ];
         for number in counts.map(|count| count as u32).iter().chain([enter, miss, fault]) {
             bytes.extend(number.to_le_bytes());
         }
         for block in blocks {
-            for number in [block.first, block.count, block.entry, block.body] {
+            for number in [
+                block.first,
+                block.count,
+                block.entry,
+                block.body,
+                block.door,
+                block.places,
+            ] {
                 bytes.extend(number.to_le_bytes());
             }
         }
@@ -273,6 +323,14 @@ impl Code {
             for number in [turn.body, turn.first, turn.extra] {
                 bytes.extend(number.to_le_bytes());
             }
+        }
+        for change in changes {
+            for number in [change.at, change.places] {
+                bytes.extend(number.to_le_bytes());
+            }
+        }
+        for places in places {
+            bytes.extend(places.bytes());
         }
         for (address, intrinsic) in &self.functions {
             bytes.extend(address.to_le_bytes());
@@ -295,9 +353,10 @@ impl Code {
             Some(u32::from_le_bytes(*first))
         };
         let (length, count) = (number()? as usize, number()? as usize);
-        let (block_count, turn_count, function_count) = (number()?, number()?, number()?);
+        let (block_count, turn_count) = (number()?, number()?);
+        let (change_count, places_count, function_count) = (number()?, number()?, number()?);
         let (enter, miss, fault) = (number()?, number()?, number()?);
-        if count != program.instructions().len() || block_count as usize > count || turn_count as usize > 4 * count {
+        if count != program.instructions().len() || block_count as usize > count || turn_count as usize > 4 * count || change_count as usize > count {
             return None;
         }
         let mut blocks = Vec::with_capacity(block_count as usize);
@@ -307,6 +366,8 @@ impl Code {
                 count: number()?,
                 entry: number()?,
                 body: number()?,
+                door: number()?,
+                places: number().filter(|places| *places < places_count)?,
             });
         }
         let mut turns = Vec::with_capacity(turn_count as usize);
@@ -316,6 +377,19 @@ impl Code {
                 first: number()?,
                 extra: number()?,
             });
+        }
+        let mut changes = Vec::with_capacity(change_count as usize);
+        for _ in 0..change_count {
+            changes.push(Change {
+                at: number()?,
+                places: number().filter(|places| *places < places_count)?,
+            });
+        }
+        let mut places = Vec::new();
+        for _ in 0..places_count {
+            let (bytes, tail) = rest.split_first_chunk::<32>()?;
+            rest = tail;
+            places.push(Places::from_bytes(*bytes, &HOST)?);
         }
         let mut functions = Vec::new();
         for _ in 0..function_count {
@@ -342,6 +416,8 @@ impl Code {
             bytes: code.to_vec(),
             blocks,
             turns,
+            changes,
+            places,
             lengths: lengths.to_vec(),
             closed,
             enter,

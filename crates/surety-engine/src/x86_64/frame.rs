@@ -37,15 +37,17 @@ pub(super) enum Reason {
 #[derive(Debug)]
 #[repr(C)]
 pub(super) struct Context {
-    /// `x0` to `x31`.
+    /// `x0` to `x31`, of those that are in the frame.
     pub(super) registers: [u32; 32],
+    /// The host registers by their numbers, for those that are in one.
+    pub(super) hosts: [u32; 16],
     /// The guest's address 0.
     pub(super) memory: *mut u8,
     /// Steps left.
     pub(super) steps: u64,
     /// As in the frame, when it stopped.
     pub(super) pc: u32,
-    /// A [`Reason`].
+    /// A [`Reason`], and from bit 8 on the number of the places that guest registers were in; not after a fault.
     pub(super) reason: u32,
     /// As in the frame.
     pub(super) fault: u64,
@@ -59,6 +61,7 @@ pub(super) mod context {
 
     use super::Context;
 
+    pub(in super::super) const HOSTS: i32 = offset_of!(Context, hosts) as i32;
     pub(in super::super) const MEMORY: i32 = offset_of!(Context, memory) as i32;
     pub(in super::super) const STEPS: i32 = offset_of!(Context, steps) as i32;
     pub(in super::super) const PC: i32 = offset_of!(Context, pc) as i32;

@@ -7,8 +7,12 @@ mod fault;
 mod flat;
 mod frame;
 mod mapping;
+mod places;
+mod rotations;
 mod run;
+mod swaps;
 mod translate;
+mod zones;
 
 pub(crate) use code::{Code, supported};
 pub(crate) use run::Machine;

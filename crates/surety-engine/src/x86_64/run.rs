@@ -122,6 +122,7 @@ impl Machine {
         };
         let mut context = Context {
             registers: *running.registers,
+            hosts: [0; 16],
             memory: running.memory.start(),
             steps,
             pc: 0,
@@ -129,36 +130,58 @@ impl Machine {
             fault: 0,
             fault_rax: 0,
         };
+        for (guest, host) in code.places(entry.places).held() {
+            if let (Some(to), Some(from)) = (
+                context.hosts.get_mut(usize::from(host)),
+                running.registers.get(usize::from(guest)),
+            ) {
+                *to = *from;
+            }
+        }
         // SAFETY: an entry of this code, this machine's memory, and `run` has faults looked after.
         unsafe { code.enter(&mut context, entry) };
-        *running.registers = context.registers;
         *running.pc = context.pc;
         *running.steps = until - context.steps;
-        if context.reason == Reason::Limit as u32 {
+        let (reason, mut places) = (context.reason & 0xff, context.reason >> 8);
+        let mut fault = None;
+        if reason == Reason::Fault as u32 && !code.is_table_jump(context.fault) {
+            let Some(located) = code.locate(context.fault) else {
+                // Every instruction that can fault belongs to a block.
+                unreachable!("a fault at {:#x}, in no block", context.fault);
+            };
+            places = located.places;
+            fault = Some(located);
+        }
+        for (guest, host) in code.places(places).held() {
+            if let (Some(to), Some(from)) = (
+                context.registers.get_mut(usize::from(guest)),
+                context.hosts.get(usize::from(host)),
+            ) {
+                *to = *from;
+            }
+        }
+        *running.registers = context.registers;
+        if reason == Reason::Limit as u32 {
             return Next::Steps(context.steps);
         }
-        if context.reason == Reason::Step as u32 {
+        if reason == Reason::Step as u32 {
             return Next::Step;
         }
-        if context.reason == Reason::Miss as u32 {
+        if reason == Reason::Miss as u32 {
             self.spent += MISS_COST;
             return Next::Enter;
         }
-        if context.reason == Reason::Intrinsic as u32 {
+        if reason == Reason::Intrinsic as u32 {
             return self.intrinsic(code, until);
         }
         self.spent += FAULT_COST;
-        if code.is_table_jump(context.fault) {
-            // The target is past the code, or has bit 0 set, which is cleared.
+        let Some(located) = fault else {
+            // A jump through the table: the target is past the code, or has bit 0 set, which is cleared.
             *running.pc = (context.fault_rax as u32) & !1;
             return Next::Enter;
-        }
-        let Some((pc, charged)) = code.locate(context.fault) else {
-            // Every instruction that can fault belongs to a block.
-            unreachable!("a fault at {:#x}, in no block", context.fault);
         };
-        *running.pc = pc;
-        *running.steps -= charged;
+        *running.pc = located.pc;
+        *running.steps -= located.charged;
         Next::Step
     }
 

@@ -3,6 +3,8 @@
 //! A guest register lives in one place all the time, a host register or the frame, so that code can be entered and
 //! left at any instruction. A block's steps are charged at its start; where fewer are left, it is not begun.
 
+use std::collections::HashMap;
+
 use surety_machine::{Decoded, Effect, Op, Width};
 
 use super::{
@@ -10,12 +12,15 @@ use super::{
         Alu, Assembler, Condition, Fixup, MEMORY, Operand, RAX, RBP, RBX, RDI, RDX, RSI, RSP, Reg, STEPS, Shift,
     },
     assembler::{R12, R13},
-    blocks::{MAX_BLOCK, Marks, Plan, far_target, skips_one, target},
+    blocks::{HOST, Marks, Plan, end_of, far_target, skips_one, target},
     frame::{self, Reason, context},
+    places::{Move, Places},
+    rotations::{self, Part},
+    swaps::{Planner, Swap},
 };
 
 /// The most host code that one guest instruction can come to, bytes, with all that belongs to it.
-pub(super) const MAX_BYTES: usize = 160;
+pub(super) const MAX_BYTES: usize = 400;
 /// The most that there is besides.
 pub(super) const FIXED_BYTES: usize = 4096;
 
@@ -31,6 +36,20 @@ pub(super) struct Block {
     pub(super) entry: u32,
     /// Where its instructions start.
     pub(super) body: u32,
+    /// Where the table of entries leads, if it does: registers are in the first set of places there.
+    pub(super) door: u32,
+    /// Number of the places that guest registers are in when it is entered.
+    pub(super) places: u32,
+}
+
+/// Guest registers change places before an instruction, for the rest of its block or until they do again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub(super) struct Change {
+    /// The instruction: address / 4. What its host code starts with makes the change.
+    pub(super) at: u32,
+    /// Number of the places.
+    pub(super) places: u32,
 }
 
 /// A turn of a loop that is charged together with others, but for the last of them, which is the block's own code.
@@ -52,6 +71,10 @@ pub(super) struct Translated {
     pub(super) blocks: Vec<Block>,
     /// By where they start.
     pub(super) turns: Vec<Turn>,
+    /// By their instructions.
+    pub(super) changes: Vec<Change>,
+    /// All sets of places by their numbers. The first is that of the table of entries.
+    pub(super) places: Vec<Places>,
     /// For each guest instruction, how many bytes its host code has; 0 for one that belongs to the one before.
     pub(super) lengths: Vec<u8>,
     /// Instructions that code cannot be entered at, since the state before them is not what the code after them expects.
@@ -71,6 +94,8 @@ struct Exit {
     pc: u32,
     /// Steps to give back.
     refund: u32,
+    /// Number of the places that guest registers are in.
+    places: u32,
 }
 
 /// A jump from one block to another.
@@ -80,34 +105,8 @@ struct Jump {
     to: usize,
     /// Steps charged in the block it comes from that are not taken.
     refund: u32,
-}
-
-/// What an instruction is in a rotation.
-#[derive(Clone, Copy, Default, PartialEq)]
-enum Part {
-    /// It is in none.
-    #[default]
-    None,
-    /// It does nothing by itself.
-    Nothing,
-    /// It does the whole.
-    Whole { from: u8, to: u8, right: u8 },
-}
-
-/// Whether an instruction reads or writes a register.
-fn touches(instruction: &Decoded, register: u8) -> bool {
-    [instruction.rd, instruction.rs1, instruction.rs2].contains(&register)
-}
-
-/// What [`Translator::rotation`] finds: instructions of a block, and what they come to.
-#[derive(Clone, Copy)]
-struct Rotation {
-    first: usize,
-    second: usize,
-    last: usize,
-    from: u8,
-    to: u8,
-    right: u8,
+    /// Number of the places that guest registers are in.
+    places: u32,
 }
 
 struct Translator<'a> {
@@ -116,6 +115,14 @@ struct Translator<'a> {
     plan: &'a Plan,
     /// Offset of the table of entries from the code's start.
     table: i64,
+    /// Where guest registers are at present, and its number.
+    places: Places,
+    number: u32,
+    /// All sets of places, and their numbers.
+    all: Vec<Places>,
+    numbers: HashMap<Places, u32>,
+    changes: Vec<Change>,
+    planner: Planner,
     metered: bool,
     exits: Vec<Exit>,
     jumps: Vec<Jump>,
@@ -147,6 +154,12 @@ pub(super) fn translate(
         instructions,
         plan,
         table,
+        places: *plan.zones.base(),
+        number: 0,
+        all: vec![*plan.zones.base()],
+        numbers: HashMap::from([(*plan.zones.base(), 0)]),
+        changes: Vec::new(),
+        planner: Planner::default(),
         metered,
         exits: Vec::new(),
         jumps: Vec::new(),
@@ -180,6 +193,8 @@ pub(super) fn translate(
         bytes: translator.asm.bytes,
         blocks: translator.blocks,
         turns: translator.turns,
+        changes: translator.changes,
+        places: translator.all,
         lengths,
         closed: translator.closed,
         enter,
@@ -206,13 +221,12 @@ impl Translator<'_> {
             asm.move16(true, RDI, at);
             asm.move16(false, RSP, at);
         }
-        asm.mov64(MEMORY, Operand::Context(context::MEMORY));
-        asm.mov64(STEPS, Operand::Context(context::STEPS));
+        asm.mov64(MEMORY, Operand::Context(RDI, context::MEMORY));
+        asm.mov64(STEPS, Operand::Context(RDI, context::STEPS));
         asm.check_alignment(true);
-        for (guest, host) in self.plan.host.iter().enumerate() {
-            if let Some(host) = host {
-                asm.mov(*host, Operand::Frame(4 * guest as i32));
-            }
+        // What it is found by goes last.
+        for host in HOST.into_iter().filter(|host| *host != RDI).chain([RDI]) {
+            asm.mov(host, Operand::Context(RDI, context::HOSTS + 4 * i32::from(host)));
         }
         asm.jump_frame(frame::FAULT);
         start as u32
@@ -224,18 +238,17 @@ impl Translator<'_> {
         let leave = asm.here();
         asm.store(Operand::Frame(frame::PC), RAX);
         asm.store(Operand::Frame(frame::REASON), RDX);
-        for (guest, host) in self.plan.host.iter().enumerate() {
-            if let Some(host) = host {
-                asm.store(Operand::Frame(4 * guest as i32), *host);
-            }
+        asm.mov64(RAX, Operand::Frame(frame::CONTEXT));
+        for host in HOST {
+            asm.store(Operand::Context(RAX, context::HOSTS + 4 * i32::from(host)), host);
         }
         asm.check_alignment(false);
-        asm.mov64(RDI, Operand::Frame(frame::CONTEXT));
+        asm.mov64(RDI, Operand::Reg(RAX));
         for at in (0..frame::REGISTER_BYTES as u8).step_by(16) {
             asm.move16(true, RSP, at);
             asm.move16(false, RDI, at);
         }
-        asm.store64(Operand::Context(context::STEPS), STEPS);
+        asm.store64(Operand::Context(RDI, context::STEPS), STEPS);
         // PC and reason are beside each other in both.
         for (from, to) in [
             (frame::PC, context::PC),
@@ -243,7 +256,7 @@ impl Translator<'_> {
             (frame::FAULT_RAX, context::FAULT_RAX),
         ] {
             asm.mov64(RAX, Operand::Frame(from));
-            asm.store64(Operand::Context(to), RAX);
+            asm.store64(Operand::Context(RDI, to), RAX);
         }
         asm.alu64_imm(Alu::Add, Operand::Reg(RSP), frame::BYTES);
         for reg in [STEPS, MEMORY, R13, R12, RBP, RBX] {
@@ -263,11 +276,13 @@ impl Translator<'_> {
 
     /// Translates the block that starts at `first`.
     fn block(&mut self, first: usize, function: bool, lengths: &mut [u8]) -> Block {
-        let count = self.count(first);
+        let count = end_of(self.instructions, &self.plan.starts, first) - first;
         if self.plan.loops.get(first) {
             self.asm.align(16);
         }
         let entry = self.asm.here();
+        self.set_places(*self.plan.zones.at(first));
+        let places = self.number;
         if function {
             self.exit_now(Reason::Intrinsic, first, 0);
         }
@@ -281,10 +296,15 @@ impl Translator<'_> {
                 reason: Reason::Limit,
                 pc: (first as u32) << 2,
                 refund: charge,
+                places,
             });
         }
         let end = first + count;
-        self.plan_rotations(first, end);
+        let block = self.instructions.get(first..end).unwrap_or_default();
+        self.first = first;
+        let closed = &mut self.closed;
+        rotations::find(block, &mut self.rotated, |index| closed.set(first + index));
+        self.planner.plan(block, &self.rotated, &self.places);
         for left in (1..turns).rev() {
             self.extra = (left * count) as u32;
             self.turns.push(Turn {
@@ -306,15 +326,123 @@ impl Translator<'_> {
             count: count as u32,
             entry: entry as u32,
             body: body as u32,
+            door: if places == 0 { entry as u32 } else { 0 },
+            places,
         }
     }
+
+    /// Writes the way from the table of entries into blocks that have registers in other places.
+    fn doors(&mut self) {
+        let mut blocks = std::mem::take(&mut self.blocks);
+        for block in &mut blocks {
+            if block.places == 0 || !self.plan.known.get(block.first as usize) {
+                continue;
+            }
+            block.door = self.asm.here() as u32;
+            let moves = self.plan.zones.base().moves(self.plan.zones.at(block.first as usize));
+            self.write(&moves);
+            let onward = self.asm.jump();
+            self.asm.land(onward, block.entry as usize);
+        }
+        self.blocks = blocks;
+    }
+
+    /// From here on, guest registers are in `places`.
+    fn set_places(&mut self, places: Places) {
+        if places == self.places {
+            return;
+        }
+        let next = self.all.len() as u32;
+        self.number = *self.numbers.entry(places).or_insert(next);
+        if self.number == next {
+            self.all.push(places);
+        }
+        self.places = places;
+    }
+
+    /// Writes the moves of guest registers.
+    fn write(&mut self, moves: &[Move]) {
+        for step in moves {
+            match *step {
+                Move::Store { guest, from } => self.asm.store(Operand::Frame(4 * i32::from(guest)), from),
+                Move::Load { guest, to } => self.asm.mov(to, Operand::Frame(4 * i32::from(guest))),
+                Move::Copy { from, to } => self.asm.mov(to, Operand::Reg(from)),
+            }
+        }
+    }
+
+    /// Takes all guest registers to `places`.
+    fn take_to(&mut self, places: &Places) {
+        let moves = self.places.moves(places);
+        self.write(&moves);
+        self.set_places(*places);
+    }
+
+    /// Makes the swaps that are due before the instruction at `index`, from number `done` on. Gives how many are made.
+    fn swap(&mut self, index: usize, mut done: usize) -> usize {
+        let mut places = self.places;
+        while let Some(Swap {
+            before,
+            out,
+            into,
+            host,
+            store,
+            load,
+        }) = self.planner.swaps.get(done).copied()
+            && self.first + before <= index
+        {
+            if store {
+                self.write(&[Move::Store { guest: out, from: host }]);
+            }
+            // One that is late, since its instruction was translated with the one before, finds it written.
+            if load || self.first + before < index {
+                self.write(&[Move::Load { guest: into, to: host }]);
+            }
+            places.put(out, None);
+            places.put(into, Some(host));
+            done += 1;
+        }
+        self.set_places(places);
+        done
+    }
+
+    /// Where the control transfer at `index` wants guest registers to be.
+    fn wanted(&self, index: usize) -> Option<Places> {
+        let instruction = self.instructions.get(index).copied().flatten()?;
+        let effect = instruction.op.instruction().effect;
+        if !matches!(effect, Effect::Branch(_) | Effect::Jump(_) | Effect::Call) {
+            return None;
+        }
+        let leads = match effect {
+            Effect::Branch(_) => target(self.instructions, index, instruction.imm),
+            Effect::Jump(_) if instruction.op == Op::Jal => target(self.instructions, index, instruction.imm),
+            Effect::Jump(_) => return Some(*self.plan.zones.base()),
+            _ => None,
+        };
+        Some(*self.plan.zones.at(leads.unwrap_or(index + 1)))
+    }
+
 
     /// The instructions of a block, once. Says whether the end jumps away.
     fn body(&mut self, first: usize, end: usize, lengths: &mut [u8]) -> bool {
         let mut index = first;
         let mut ended = false;
+        let mut swapped = 0;
         while index < end {
             let before = self.asm.here();
+            let number = self.number;
+            swapped = self.swap(index, swapped);
+            if index + 1 == end
+                && let Some(wanted) = self.wanted(index)
+            {
+                self.take_to(&wanted);
+            }
+            if number != self.number && self.extra == 0 {
+                self.changes.push(Change {
+                    at: index as u32,
+                    places: self.number,
+                });
+            }
             let (taken, jumped) = match self.rotated.get(index - first).copied().unwrap_or_default() {
                 Part::None => self.instruction(index, end),
                 Part::Nothing => (1, false),
@@ -331,6 +459,10 @@ impl Translator<'_> {
             }
             index += taken;
             ended = jumped;
+        }
+        if !ended && self.extra == 0 && self.instructions.get(end).is_some_and(Option::is_some) {
+            let wanted = *self.plan.zones.at(end);
+            self.take_to(&wanted);
         }
         ended
     }
@@ -363,55 +495,6 @@ impl Translator<'_> {
             13..=32 => 2,
             _ => 1,
         }
-    }
-
-    /// Finds the rotations of a block. They do not share instructions, and what lies within one is not entered.
-    fn plan_rotations(&mut self, first: usize, end: usize) {
-        self.first = first;
-        self.rotated.clear();
-        self.rotated.resize(end - first, Part::None);
-        for index in first..end {
-            let Some(rotation) = self.rotation(index, end) else {
-                continue;
-            };
-            let Rotation {
-                first: one,
-                second,
-                last,
-                from,
-                to,
-                right,
-            } = rotation;
-            let free = |index: &usize| self.rotated.get(index - first) == Some(&Part::None);
-            if ![one, second, last].iter().all(free) {
-                continue;
-            }
-            for (index, part) in [
-                (one, Part::Nothing),
-                (second, Part::Whole { from, to, right }),
-                (last, Part::Nothing),
-            ] {
-                if let Some(place) = self.rotated.get_mut(index - first) {
-                    *place = part;
-                }
-            }
-            for index in one + 1..=last {
-                self.closed.set(index);
-            }
-        }
-    }
-
-    /// How many instructions the block has that starts at `first`.
-    fn count(&self, first: usize) -> usize {
-        let mut count = 1;
-        while count < MAX_BLOCK {
-            let next = first + count;
-            if self.plan.starts.get(next) || !self.instructions.get(next).is_some_and(Option::is_some) {
-                break;
-            }
-            count += 1;
-        }
-        count
     }
 
     /// The instruction after `index`, if it is in the same block.
@@ -606,84 +689,10 @@ impl Translator<'_> {
         1
     }
 
-    /// A rotation that the instructions from `index` on make: two shifts of one register, and what puts them together, the
-    /// shifts perhaps apart from each other and from it. What lies between does not touch any of them, and can neither
-    /// fault nor leave.
-    fn rotation(&self, index: usize, end: usize) -> Option<Rotation> {
-        let first = self.pure(index, end)?;
-        let (from, part) = (first.rs1, first.rd);
-        if !matches!(first.op, Op::Slli | Op::Srli) || first.imm == 0 || from == 0 || part == 0 || from == part {
-            return None;
-        }
-        let (mut second, mut other) = (index + 1, self.pure(index + 1, end)?);
-        loop {
-            let complement = matches!((first.op, other.op), (Op::Slli, Op::Srli) | (Op::Srli, Op::Slli));
-            if complement && other.rs1 == from && other.imm + first.imm == 32 {
-                break;
-            }
-            if other.rd == from || touches(&other, part) {
-                return None;
-            }
-            second += 1;
-            other = self.pure(second, end)?;
-        }
-        if other.rd == 0 || other.rd == part {
-            return None;
-        }
-        let (mut last, mut sum) = (second + 1, self.pure(second + 1, end)?);
-        loop {
-            if matches!(sum.op, Op::Or | Op::Xor | Op::Add)
-                && [(part, other.rd), (other.rd, part)].contains(&(sum.rs1, sum.rs2))
-            {
-                break;
-            }
-            if touches(&sum, part) || touches(&sum, other.rd) {
-                return None;
-            }
-            last += 1;
-            sum = self.pure(last, end)?;
-        }
-        // The parts are not seen after it, and the result takes the place of one of them.
-        let dead = |register: u8| register == sum.rd || self.is_dead(register, last + 1, end);
-        let right = if first.op == Op::Srli { first.imm } else { other.imm };
-        (sum.rd != 0 && [part, other.rd].contains(&sum.rd) && dead(part) && dead(other.rd)).then_some(Rotation {
-            first: index,
-            second,
-            last,
-            from,
-            to: sum.rd,
-            right: right as u8,
-        })
-    }
-
-    /// The instruction at `index`, if it is in the block and only sets a register.
-    fn pure(&self, index: usize, end: usize) -> Option<Decoded> {
-        let instruction = (index < end).then(|| self.instructions.get(index).copied().flatten())??;
-        matches!(instruction.op.instruction().effect, Effect::Set(_) | Effect::Nothing).then_some(instruction)
-    }
-
-    /// Whether nobody sees what a register holds before the instruction at `index`: it is overwritten in this block, and
-    /// nothing before that reads it or can leave the block.
-    fn is_dead(&self, register: u8, index: usize, end: usize) -> bool {
-        for slot in self.instructions.get(index..end).unwrap_or_default() {
-            let Some(instruction) = slot else { return false };
-            if !matches!(instruction.op.instruction().effect, Effect::Set(_) | Effect::Nothing)
-                || instruction.rs1 == register
-                || instruction.rs2 == register
-            {
-                return false;
-            }
-            if instruction.rd == register {
-                return true;
-            }
-        }
-        false
-    }
-
     // Where guest registers are.
 
     fn host(&self, guest: u8) -> Option<Reg> {
-        self.plan.host.get(usize::from(guest)).copied().flatten()
+        self.places.host(guest)
     }
 
     /// A guest register other than `x0` as an operand.
@@ -1066,7 +1075,7 @@ impl Translator<'_> {
             _ => Condition::NotBelow,
         };
         if let Some(next) = self.following(index, end)
-            && skips_one(&self.plan.host, instruction, Some(&next))
+            && skips_one(instruction, Some(&next))
         {
             self.skip(condition, rs1, rs2, &next);
             return 2;
@@ -1079,6 +1088,7 @@ impl Translator<'_> {
                 from,
                 to: end,
                 refund: self.extra,
+                places: self.number,
             });
             return 1;
         }
@@ -1093,7 +1103,6 @@ impl Translator<'_> {
         self.flags(a, b);
         // None of what follows up to the move changes the flags.
         self.asm.set(condition, RAX);
-        let to = self.destination(next.rd);
         let from = match (next.rs1, next.imm) {
             (0, imm) => {
                 self.asm.mov_imm_only(RDX, imm);
@@ -1106,7 +1115,14 @@ impl Translator<'_> {
                 Operand::Reg(RDX)
             }
         };
-        self.asm.move_if(condition.not(), to, from);
+        match (self.operand(next.rd), from) {
+            (Operand::Reg(to), from) => self.asm.move_if(condition.not(), to, from),
+            (home, from) => {
+                self.asm.mov(RDX, from);
+                self.asm.move_if(condition, RDX, home);
+                self.asm.store(home, RDX);
+            }
+        }
         if self.metered {
             self.asm.add64(STEPS, RAX);
         }
@@ -1117,7 +1133,12 @@ impl Translator<'_> {
     fn jump_from(&mut self, from: Fixup, index: usize, imm: u32, refund: u32) {
         let pc = (index as u32) << 2;
         match target(self.instructions, index, imm) {
-            Some(to) => self.jumps.push(Jump { from, to, refund }),
+            Some(to) => self.jumps.push(Jump {
+                from,
+                to,
+                refund,
+                places: self.number,
+            }),
             None => {
                 let to = pc.wrapping_add(imm);
                 // A misaligned target traps at the jump; one where no instruction is, there.
@@ -1127,6 +1148,7 @@ impl Translator<'_> {
                     reason: Reason::Step,
                     pc,
                     refund: refund + own,
+                    places: self.number,
                 });
             }
         }
@@ -1165,6 +1187,7 @@ impl Translator<'_> {
             reason: Reason::Step,
             pc,
             refund: 1,
+            places: self.number,
         });
         self.link(rd, pc);
         self.asm.lea_beside(RDX, self.table);
@@ -1179,6 +1202,7 @@ impl Translator<'_> {
             reason,
             pc: (index as u32) << 2,
             refund,
+            places: self.number,
         });
     }
 
@@ -1190,6 +1214,7 @@ impl Translator<'_> {
             self.land(&jump, functions.get(jump.to));
         }
         self.leave_all(leave);
+        self.doors();
     }
 
     /// Writes the exits there are.
@@ -1199,6 +1224,7 @@ impl Translator<'_> {
             reason,
             pc,
             refund,
+            places,
         } in std::mem::take(&mut self.exits)
         {
             let here = self.asm.here();
@@ -1214,7 +1240,7 @@ impl Translator<'_> {
                 self.asm.alu64_imm(Alu::Add, Operand::Reg(STEPS), refund);
             }
             self.asm.mov_imm(RAX, pc);
-            self.asm.mov_imm(RDX, reason as u32);
+            self.asm.mov_imm(RDX, reason as u32 | places << 8);
             let to_leave = self.asm.jump();
             self.asm.land(to_leave, leave);
         }
@@ -1234,15 +1260,23 @@ impl Translator<'_> {
         else {
             unreachable!("a jump to instruction {}, where no block starts", jump.to);
         };
-        if jump.refund == 0 || !self.metered {
+        let moves = match (self.all.get(jump.places as usize), self.all.get(block.places as usize)) {
+            (Some(from), Some(to)) => from.moves(to),
+            _ => unreachable!("places {} and {}, which were numbered", jump.places, block.places),
+        };
+        let plain = jump.refund == 0 || !self.metered;
+        if moves.is_empty() && plain {
             return self.asm.land(jump.from, block.entry as usize);
         }
-        if !function && jump.refund == block.count {
+        if moves.is_empty() && !function && jump.refund == block.count {
             return self.asm.land(jump.from, block.body as usize);
         }
         let here = self.asm.here();
         self.asm.land(jump.from, here);
-        let to = if function {
+        self.write(&moves);
+        let to = if plain {
+            block.entry
+        } else if function {
             self.asm.alu64_imm(Alu::Add, Operand::Reg(STEPS), jump.refund);
             block.entry
         } else {
@@ -1258,6 +1292,7 @@ impl Translator<'_> {
                             reason: Reason::Limit,
                             pc: block.first << 2,
                             refund: block.count,
+                            places: block.places,
                         });
                     } else {
                         self.asm.land(limit, there as usize);

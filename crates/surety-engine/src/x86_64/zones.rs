@@ -1,0 +1,256 @@
+//! Loops that have their guest registers in other places than the rest of the program.
+//!
+//! Only loops without calls and indirect jumps: these go where it is not known who is where, and find the places of the
+//! whole program.
+
+use surety_machine::{Decoded, Effect, Op};
+
+use super::{
+    assembler::Reg,
+    blocks::{HOST, Marks, end_of},
+    places::Places,
+    rotations,
+    swaps::accesses,
+};
+
+/// A part of a program whose blocks have their registers in the same places.
+#[derive(Clone, Copy, Debug)]
+struct Zone {
+    first: usize,
+    end: usize,
+    places: Places,
+}
+
+/// Where guest registers are between blocks.
+#[derive(Debug)]
+pub(super) struct Zones {
+    /// Outside of all zones.
+    base: Places,
+    /// In order, and none in another.
+    zones: Vec<Zone>,
+}
+
+/// How often each guest register is used.
+type Weights = [u64; 32];
+
+/// The most instructions in a loop that is looked at.
+const MAX_LOOP: usize = 4096;
+/// How many turns of a loop are expected, as a power of two.
+const TURNS: u32 = 3;
+
+/// What an instruction in so many loops counts.
+fn weight(level: i64) -> u64 {
+    1 << (i64::from(TURNS) * level.clamp(0, 6))
+}
+
+struct Finder<'a> {
+    instructions: &'a [Option<Decoded>],
+    /// What each instruction counts.
+    weights: Vec<u8>,
+    /// What each reads and writes, with rotations made one.
+    uses: Vec<[u8; 3]>,
+}
+
+impl Finder<'_> {
+    fn sum(&self, first: usize, end: usize, weights: &mut Weights) {
+        let levels = self.weights.get(first..end).unwrap_or_default();
+        for (uses, level) in self.uses.get(first..end).unwrap_or_default().iter().zip(levels) {
+            for register in uses {
+                if let Some(sum) = weights.get_mut(usize::from(*register)) {
+                    *sum = sum.saturating_add(weight(i64::from(*level)));
+                }
+            }
+        }
+    }
+
+    /// Whether nothing in a loop calls, or jumps where a register says.
+    fn is_leaf(&self, first: usize, end: usize) -> bool {
+        self.instructions.get(first..end).unwrap_or_default().iter().all(|slot| {
+            slot.is_some_and(|instruction| match instruction.op.instruction().effect {
+                Effect::Jump(_) => instruction.op == Op::Jal && instruction.rd == 0,
+                Effect::Call => false,
+                _ => true,
+            })
+        })
+    }
+}
+
+/// The registers used most get the host registers; those that have one in `like` keep it.
+fn assign(weights: &Weights, like: Option<&Places>) -> Places {
+    let weight = |guest: &u8| weights.get(usize::from(*guest)).copied().unwrap_or_default();
+    let kept = |guest: u8| like.is_some_and(|like| like.host(guest).is_some());
+    let mut order: Vec<u8> = (1..32).collect();
+    order.sort_by_key(|guest| (std::cmp::Reverse(weight(guest)), !kept(*guest), *guest));
+    order.truncate(HOST.len());
+    let mut places = Places::default();
+    let mut free: Vec<Reg> = HOST.into_iter().rev().collect();
+    if let Some(like) = like {
+        for guest in &order {
+            if let Some(host) = like.host(*guest) {
+                places.put(*guest, Some(host));
+                free.retain(|other| *other != host);
+            }
+        }
+    }
+    for guest in order {
+        if places.host(guest).is_none() {
+            places.put(guest, free.pop());
+        }
+    }
+    places
+}
+
+/// What accesses to the frame cost.
+fn cost(weights: &Weights, places: &Places) -> u64 {
+    (1_u8..)
+        .zip(weights.iter().skip(1))
+        .filter(|(guest, _)| places.host(*guest).is_none())
+        .fold(0, |sum, (_, weight)| sum.saturating_add(*weight))
+}
+
+impl Zones {
+    /// `loops` are the first instructions of loops and the ends of those that lead back there; `depth` says how much
+    /// deeper in loops each instruction is than the one before.
+    pub(super) fn new(
+        instructions: &[Option<Decoded>],
+        starts: &Marks,
+        mut loops: Vec<(usize, usize)>,
+        depth: &[i16],
+    ) -> Self {
+        let mut finder = Finder {
+            instructions,
+            weights: Vec::with_capacity(instructions.len()),
+            uses: Vec::with_capacity(instructions.len()),
+        };
+        let mut level = 0_i64;
+        let mut parts = Vec::new();
+        let mut first = 0;
+        while first < instructions.len() {
+            let end = end_of(instructions, starts, first);
+            let block = instructions.get(first..end).unwrap_or_default();
+            rotations::find(block, &mut parts, |_| {});
+            for ((slot, part), change) in block.iter().zip(&parts).zip(depth.get(first..end).unwrap_or_default()) {
+                level += i64::from(*change);
+                finder.weights.push(level.clamp(0, 6) as u8);
+                finder.uses.push(slot.map_or([0; 3], |instruction| {
+                    let ([a, b], to) = accesses(&instruction, *part);
+                    [a, b, to]
+                }));
+            }
+            first = end;
+        }
+        // The outermost first; those that cross made one.
+        loops.sort_unstable_by_key(|(first, end)| (*first, std::cmp::Reverse(*end)));
+        let mut joined: Vec<(usize, usize)> = Vec::new();
+        for (first, end) in loops {
+            for other in joined.iter_mut().rev() {
+                if other.1 <= first {
+                    break;
+                }
+                if other.0 < first && other.1 < end {
+                    other.1 = end;
+                }
+            }
+            joined.push((first, end));
+        }
+        joined.retain(|(first, end)| end - first <= MAX_LOOP && finder.is_leaf(*first, *end));
+        joined.sort_unstable_by_key(|(first, end)| (*first, std::cmp::Reverse(*end)));
+        joined.dedup();
+
+        let mut all = [0; 32];
+        finder.sum(0, instructions.len(), &mut all);
+        let mut zones = Zones {
+            base: assign(&all, None),
+            zones: Vec::new(),
+        };
+        zones.find(&finder, &joined);
+        // Those in zones of their own need no place outside.
+        let mut outside = [0; 32];
+        let mut from = 0;
+        for zone in &zones.zones {
+            finder.sum(from, zone.first, &mut outside);
+            from = zone.end.max(from);
+        }
+        finder.sum(from, instructions.len(), &mut outside);
+        if !zones.zones.is_empty() && outside.iter().skip(1).any(|weight| *weight != 0) {
+            zones.base = assign(&outside, None);
+            zones.find(&finder, &joined);
+        }
+        zones
+    }
+
+    /// Finds the zones that are worth it with the present places outside. `loops` are by where they start, and then the
+    /// longer first.
+    fn find(&mut self, finder: &Finder<'_>, loops: &[(usize, usize)]) {
+        self.zones.clear();
+        // Those around the present one.
+        let mut around: Vec<Zone> = Vec::new();
+        let mut found: Vec<Zone> = Vec::new();
+        for (first, end) in loops.iter().copied() {
+            around.retain(|zone| zone.end > first);
+            let outer = around.last().map_or(&self.base, |zone| &zone.places);
+            let mut weights = [0; 32];
+            finder.sum(first, end, &mut weights);
+            let own = assign(&weights, Some(outer));
+            let saved = cost(&weights, outer).saturating_sub(cost(&weights, &own));
+            // In and out, once for all turns.
+            let level = i64::from(finder.weights.get(first).copied().unwrap_or_default());
+            let moves = (outer.moves(&own).len() + own.moves(outer).len()) as u64;
+            if saved > moves.saturating_mul(weight(level - 1)) {
+                let zone = Zone {
+                    first,
+                    end,
+                    places: own,
+                };
+                around.push(zone);
+                found.push(zone);
+            }
+        }
+        // Cut so that none lies in another: the inner one counts.
+        let mut zones: Vec<Zone> = Vec::new();
+        let mut open: Vec<Zone> = Vec::new();
+        let mut at = 0;
+        let close = |open: &mut Vec<Zone>, zones: &mut Vec<Zone>, at: &mut usize, until: usize| {
+            while let Some(inner) = open.last().copied()
+                && inner.end <= until
+            {
+                if *at < inner.end {
+                    zones.push(Zone { first: *at, ..inner });
+                    *at = inner.end;
+                }
+                open.pop();
+            }
+            if let Some(inner) = open.last()
+                && *at < until
+            {
+                zones.push(Zone {
+                    first: *at,
+                    end: until,
+                    places: inner.places,
+                });
+            }
+            *at = until.max(*at);
+        };
+        for zone in found {
+            close(&mut open, &mut zones, &mut at, zone.first);
+            open.push(zone);
+        }
+        close(&mut open, &mut zones, &mut at, usize::MAX);
+        self.zones = zones;
+    }
+
+    /// Where guest registers are outside of all zones.
+    pub(super) fn base(&self) -> &Places {
+        &self.base
+    }
+
+    /// Where they are when the block is entered that starts at an instruction.
+    pub(super) fn at(&self, index: usize) -> &Places {
+        let after = self.zones.partition_point(|zone| zone.first <= index);
+        after
+            .checked_sub(1)
+            .and_then(|at| self.zones.get(at))
+            .filter(|zone| index < zone.end)
+            .map_or(&self.base, |zone| &zone.places)
+    }
+}
