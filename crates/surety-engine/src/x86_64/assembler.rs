@@ -32,6 +32,10 @@ pub(super) enum Alu {
     Add = 0,
     Or = 1,
     And = 4,
+    /// Add, and what was carried.
+    AddCarry = 2,
+    /// Subtract, and what was borrowed.
+    SubBorrow = 3,
     Sub = 5,
     Xor = 6,
     Cmp = 7,
@@ -56,6 +60,8 @@ pub(super) enum Condition {
     NotEqual = 5,
     Less = 12,
     NotLess = 13,
+    NotGreater = 14,
+    Greater = 15,
 }
 
 impl Condition {
@@ -68,6 +74,8 @@ impl Condition {
             Condition::NotEqual => Condition::Equal,
             Condition::Less => Condition::NotLess,
             Condition::NotLess => Condition::Less,
+            Condition::NotGreater => Condition::Greater,
+            Condition::Greater => Condition::NotGreater,
         }
     }
 }
@@ -421,9 +429,15 @@ impl Assembler {
         self.operands(Form::Plain, &[0x0f, 0x40 | condition as u8], to, from, 0);
     }
 
-    /// `to` += `from`, 64 bits.
-    pub(super) fn add64(&mut self, to: Reg, from: Reg) {
-        self.operands(Form::Wide, &[0x03], to, Operand::Reg(from), 0);
+    /// `to` += `from` << scale, 64 bits; the flags stay.
+    pub(super) fn add64_scaled(&mut self, to: Reg, from: Reg, scale: u8) {
+        self.byte(0x48 | (to >> 3) << 2 | (from >> 3) << 1 | to >> 3);
+        self.bytes.extend_from_slice(&[
+            0x8d,
+            0x40 | (to & 7) << 3 | 4,
+            scale << 6 | (from & 7) << 3 | to & 7,
+            0,
+        ]);
     }
 
     /// `to` = value, and the flags stay.

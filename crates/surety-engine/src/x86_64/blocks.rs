@@ -82,11 +82,20 @@ fn ends_block(instruction: &Decoded) -> bool {
     }
 }
 
-/// Whether `branch` does nothing but skip `next`, which the host can do or not without a branch of its own.
-pub(super) fn skips_one(branch: &Decoded, next: Option<&Decoded>) -> bool {
-    matches!(branch.op.instruction().effect, Effect::Branch(_))
-        && branch.imm == 8
-        && next.is_some_and(|next| next.op == Op::Addi && next.rd != 0)
+/// How many instructions the branch at `index` does nothing but skip, which the host can do or not without a branch of
+/// its own: the one after it, or that and a jump to the same place.
+pub(super) fn skips(instructions: &[Option<Decoded>], index: usize) -> Option<usize> {
+    let at = |index: usize| instructions.get(index).copied().flatten();
+    let (branch, next) = (at(index)?, at(index + 1)?);
+    if !matches!(branch.op.instruction().effect, Effect::Branch(_)) || next.op != Op::Addi || next.rd == 0 {
+        return None;
+    }
+    if branch.imm == 8 {
+        return Some(1);
+    }
+    let jump = at(index + 2)?;
+    let same = target(instructions, index, branch.imm)? == target(instructions, index + 2, jump.imm)?;
+    (same && jump.op == Op::Jal && jump.rd == 0).then_some(2)
 }
 
 impl Plan {
@@ -118,7 +127,7 @@ impl Plan {
                 // What follows something that is no instruction is reached by a jump only, or is no code.
                 mark(index);
             }
-            if ends_block(instruction) {
+            if ends_block(instruction) && skips(instructions, index).is_none() {
                 mark(index + 1);
                 if matches!(instruction.op.instruction().effect, Effect::Jump(_)) {
                     known.set(index + 1);
@@ -176,10 +185,7 @@ impl Plan {
         loop {
             let before = branches.len();
             branches.retain(|&index| {
-                let branch = instructions.get(index).copied().flatten();
-                let next = instructions.get(index + 1).copied().flatten();
-                let one = branch.is_some_and(|branch| skips_one(&branch, next.as_ref()));
-                let keep = one && !starts.get(index + 1);
+                let keep = skips(instructions, index) == Some(1) && !starts.get(index + 1);
                 if !keep && instructions.get(index + 2).is_some_and(Option::is_some) {
                     starts.set(index + 2);
                 }

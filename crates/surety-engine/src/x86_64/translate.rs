@@ -12,7 +12,7 @@ use super::{
         Alu, Assembler, Condition, Fixup, MEMORY, Operand, RAX, RBP, RBX, RDI, RDX, RSI, RSP, Reg, STEPS, Shift,
     },
     assembler::{R12, R13},
-    blocks::{HOST, Marks, Plan, end_of, far_target, skips_one, target},
+    blocks::{HOST, Marks, Plan, end_of, far_target, skips, target},
     frame::{self, Reason, context},
     places::{Move, Places},
     rotations::{self, Part},
@@ -911,18 +911,25 @@ impl Translator<'_> {
         self.settle(rd, to);
     }
 
-    /// Flags of two guest registers; may use RDX.
-    fn flags(&mut self, a: u8, b: u8) {
+    /// Flags of two guest registers, and the condition of them that holds if `condition` does of the two; may use RDX.
+    fn flags(&mut self, a: u8, b: u8, condition: Condition) -> Condition {
         match (a, b) {
-            (_, 0) => match self.host(a) {
-                Some(reg) => self.asm.test(reg, reg),
-                None if a == 0 => self.asm.alu(Alu::Cmp, RDX, Operand::Reg(RDX)),
-                None => self.asm.alu_imm(Alu::Cmp, Operand::Frame(4 * i32::from(a)), 0),
-            },
-            (0, _) => {
-                self.asm.mov_imm(RDX, 0);
-                let b = self.operand(b);
-                self.asm.alu(Alu::Cmp, RDX, b);
+            (0, 0) => self.asm.alu(Alu::Cmp, RDX, Operand::Reg(RDX)),
+            (_, 0) | (0, _) => {
+                match self.operand(a | b) {
+                    Operand::Reg(reg) => self.asm.test(reg, reg),
+                    home => self.asm.alu_imm(Alu::Cmp, home, 0),
+                }
+                if a == 0 {
+                    // The other way round.
+                    return match condition {
+                        Condition::Below => Condition::NotEqual,
+                        Condition::NotBelow => Condition::Equal,
+                        Condition::Less => Condition::Greater,
+                        Condition::NotLess => Condition::NotGreater,
+                        other => other,
+                    };
+                }
             }
             _ => match (self.operand(a), self.operand(b)) {
                 (Operand::Reg(a), b) => self.asm.alu(Alu::Cmp, a, b),
@@ -933,13 +940,24 @@ impl Translator<'_> {
                 }
             },
         }
+        condition
     }
 
     fn compare(&mut self, rd: u8, a: u8, b: u8, condition: Condition) {
+        if rd == b
+            && a == 0
+            && condition == Condition::Below
+            && let Some(reg) = self.host(rd)
+        {
+            // 1 but for 0: what it borrows to take 1 from it, less 1, the other way round.
+            self.asm.alu_imm(Alu::Cmp, Operand::Reg(reg), 1);
+            self.asm.alu(Alu::SubBorrow, reg, Operand::Reg(reg));
+            return self.asm.alu_imm(Alu::Add, Operand::Reg(reg), 1);
+        }
         // The register is cleared first, since setting a byte leaves the rest: not if it is compared.
         let to = if rd == a || rd == b { RAX } else { self.destination(rd) };
         self.asm.mov_imm(to, 0);
-        self.flags(a, b);
+        let condition = self.flags(a, b, condition);
         self.asm.set(condition, to);
         self.settle(rd, to);
     }
@@ -951,6 +969,15 @@ impl Translator<'_> {
                 _ => imm > 0,
             };
             return self.constant(rd, u32::from(holds));
+        }
+        if rd == a
+            && imm == 1
+            && condition == Condition::Below
+            && let Some(reg) = self.host(rd)
+        {
+            self.asm.alu_imm(Alu::Cmp, Operand::Reg(reg), 1);
+            self.asm.alu(Alu::SubBorrow, reg, Operand::Reg(reg));
+            return self.asm.neg(Operand::Reg(reg));
         }
         let to = if rd == a { RAX } else { self.destination(rd) };
         self.asm.mov_imm(to, 0);
@@ -1075,12 +1102,13 @@ impl Translator<'_> {
             _ => Condition::NotBelow,
         };
         if let Some(next) = self.following(index, end)
-            && skips_one(instruction, Some(&next))
+            && let Some(skipped) = skips(self.instructions, index)
+            && index + skipped < end
         {
-            self.skip(condition, rs1, rs2, &next);
+            self.skip(condition, rs1, rs2, &next, skipped as u8);
             return 2;
         }
-        self.flags(rs1, rs2);
+        let condition = self.flags(rs1, rs2, condition);
         if self.extra != 0 {
             // The loop's own branch: the next turn follows. Who leaves gives back what is charged for it.
             let from = self.asm.jump_if(condition.not());
@@ -1097,12 +1125,27 @@ impl Translator<'_> {
         1
     }
 
-    /// `rd = rs1 + imm` unless the condition holds, and a step less if it does.
-    fn skip(&mut self, condition: Condition, a: u8, b: u8, next: &Decoded) {
-        self.asm.mov_imm(RAX, 0);
-        self.flags(a, b);
+    /// `rd = rs1 + imm` unless the condition holds, and one or two steps less if it does.
+    fn skip(&mut self, condition: Condition, a: u8, b: u8, next: &Decoded, steps: u8) {
+        // Where the carry says whether the condition holds, it is what is given back.
+        let mut carry = steps == 1 && matches!(condition, Condition::Below | Condition::NotBelow) && a != 0;
+        let mut condition = condition;
+        if carry || steps != 1 || b != 0 || !matches!(condition, Condition::Equal | Condition::NotEqual) {
+            if !carry {
+                self.asm.mov_imm(RAX, 0);
+            }
+            condition = self.flags(a, b, condition);
+        } else {
+            // Zero is what 1 is taken from with a borrow.
+            carry = true;
+            let first = if a == 0 { Operand::Reg(self.source(0, RDX)) } else { self.operand(a) };
+            self.asm.alu_imm(Alu::Cmp, first, 1);
+            condition = if condition == Condition::Equal { Condition::Below } else { Condition::NotBelow };
+        }
         // None of what follows up to the move changes the flags.
-        self.asm.set(condition, RAX);
+        if !carry {
+            self.asm.set(condition, RAX);
+        }
         let from = match (next.rs1, next.imm) {
             (0, imm) => {
                 self.asm.mov_imm_only(RDX, imm);
@@ -1123,8 +1166,11 @@ impl Translator<'_> {
                 self.asm.store(home, RDX);
             }
         }
-        if self.metered {
-            self.asm.add64(STEPS, RAX);
+        match (self.metered, carry, condition) {
+            (false, ..) => {}
+            (true, false, _) => self.asm.add64_scaled(STEPS, RAX, steps - 1),
+            (true, true, Condition::Below) => self.asm.alu64_imm(Alu::AddCarry, Operand::Reg(STEPS), 0),
+            (true, true, _) => self.asm.alu64_imm(Alu::SubBorrow, Operand::Reg(STEPS), u32::MAX),
         }
     }
 

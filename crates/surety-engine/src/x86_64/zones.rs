@@ -37,21 +37,24 @@ type Weights = [u64; 32];
 const MAX_LOOP: usize = 4096;
 /// How many turns of a loop are expected, as a power of two.
 const TURNS: u32 = 3;
+/// Loops are looked at until they come to so many instructions for each of the program.
+const WORK: usize = 16;
 
 /// What an instruction in so many loops counts.
 fn weight(level: i64) -> u64 {
     1 << (i64::from(TURNS) * level.clamp(0, 6))
 }
 
-struct Finder<'a> {
-    instructions: &'a [Option<Decoded>],
+struct Finder {
+    /// For each instruction, how many before it leave (see [`leaves`]).
+    leaving: Vec<u32>,
     /// What each instruction counts.
     weights: Vec<u8>,
     /// What each reads and writes, with rotations made one.
     uses: Vec<[u8; 3]>,
 }
 
-impl Finder<'_> {
+impl Finder {
     fn sum(&self, first: usize, end: usize, weights: &mut Weights) {
         let levels = self.weights.get(first..end).unwrap_or_default();
         for (uses, level) in self.uses.get(first..end).unwrap_or_default().iter().zip(levels) {
@@ -65,14 +68,52 @@ impl Finder<'_> {
 
     /// Whether nothing in a loop calls, or jumps where a register says.
     fn is_leaf(&self, first: usize, end: usize) -> bool {
-        self.instructions.get(first..end).unwrap_or_default().iter().all(|slot| {
-            slot.is_some_and(|instruction| match instruction.op.instruction().effect {
-                Effect::Jump(_) => instruction.op == Op::Jal && instruction.rd == 0,
-                Effect::Call => false,
-                _ => true,
-            })
-        })
+        self.leaving.get(first) == self.leaving.get(end)
     }
+}
+
+/// Whether control goes on where it is not known who is where.
+fn leaves(slot: Option<&Decoded>) -> bool {
+    slot.is_none_or(|instruction| match instruction.op.instruction().effect {
+        Effect::Jump(_) => instruction.op != Op::Jal || instruction.rd != 0,
+        Effect::Call => true,
+        _ => false,
+    })
+}
+
+/// The loops to look at, by where they start and then the longer first. None crosses another: two that do are one.
+fn join(mut loops: Vec<(usize, usize)>, finder: &Finder) -> Vec<(usize, usize)> {
+    loops.retain(|(first, end)| end - first <= MAX_LOOP && finder.is_leaf(*first, *end));
+    loops.sort_unstable_by_key(|(first, end)| (*first, std::cmp::Reverse(*end)));
+    loops.dedup();
+    // What code can cost that is made of nothing but loops around each other.
+    let mut work = WORK.saturating_mul(finder.uses.len());
+    let mut joined: Vec<(usize, usize)> = Vec::new();
+    // Those around the present one, by their numbers.
+    let mut open: Vec<usize> = Vec::new();
+    for (first, end) in loops {
+        let Some(left) = work.checked_sub(end - first) else {
+            break;
+        };
+        work = left;
+        open.retain(|at| joined.get(*at).is_some_and(|(_, end)| *end > first));
+        let crossed = open.iter().any(|at| joined.get(*at).is_some_and(|other| other.1 < end));
+        if !crossed {
+            open.push(joined.len());
+            joined.push((first, end));
+            continue;
+        }
+        // All that end within it go on to its end, if all of them can.
+        let mut each = open.iter().filter_map(|at| joined.get(*at).copied());
+        if each.all(|(first, other)| other >= end || end - first <= MAX_LOOP && finder.is_leaf(first, end)) {
+            for at in &open {
+                if let Some((_, other)) = joined.get_mut(*at) {
+                    *other = end.max(*other);
+                }
+            }
+        }
+    }
+    joined
 }
 
 /// The registers used most get the host registers; those that have one in `like` keep it.
@@ -114,14 +155,20 @@ impl Zones {
     pub(super) fn new(
         instructions: &[Option<Decoded>],
         starts: &Marks,
-        mut loops: Vec<(usize, usize)>,
+        loops: Vec<(usize, usize)>,
         depth: &[i16],
     ) -> Self {
         let mut finder = Finder {
-            instructions,
+            leaving: Vec::with_capacity(instructions.len() + 1),
             weights: Vec::with_capacity(instructions.len()),
             uses: Vec::with_capacity(instructions.len()),
         };
+        let mut leaving = 0;
+        finder.leaving.push(leaving);
+        finder.leaving.extend(instructions.iter().map(|slot| {
+            leaving += u32::from(leaves(slot.as_ref()));
+            leaving
+        }));
         let mut level = 0_i64;
         let mut parts = Vec::new();
         let mut first = 0;
@@ -139,24 +186,7 @@ impl Zones {
             }
             first = end;
         }
-        // The outermost first; those that cross made one.
-        loops.sort_unstable_by_key(|(first, end)| (*first, std::cmp::Reverse(*end)));
-        let mut joined: Vec<(usize, usize)> = Vec::new();
-        for (first, end) in loops {
-            for other in joined.iter_mut().rev() {
-                if other.1 <= first {
-                    break;
-                }
-                if other.0 < first && other.1 < end {
-                    other.1 = end;
-                }
-            }
-            joined.push((first, end));
-        }
-        joined.retain(|(first, end)| end - first <= MAX_LOOP && finder.is_leaf(*first, *end));
-        joined.sort_unstable_by_key(|(first, end)| (*first, std::cmp::Reverse(*end)));
-        joined.dedup();
-
+        let joined = join(loops, &finder);
         let mut all = [0; 32];
         finder.sum(0, instructions.len(), &mut all);
         let mut zones = Zones {
@@ -181,7 +211,7 @@ impl Zones {
 
     /// Finds the zones that are worth it with the present places outside. `loops` are by where they start, and then the
     /// longer first.
-    fn find(&mut self, finder: &Finder<'_>, loops: &[(usize, usize)]) {
+    fn find(&mut self, finder: &Finder, loops: &[(usize, usize)]) {
         self.zones.clear();
         // Those around the present one.
         let mut around: Vec<Zone> = Vec::new();
