@@ -58,6 +58,8 @@ pub(super) enum Condition {
     NotBelow = 3,
     Equal = 4,
     NotEqual = 5,
+    Negative = 8,
+    NotNegative = 9,
     Less = 12,
     NotLess = 13,
     NotGreater = 14,
@@ -72,6 +74,8 @@ impl Condition {
             Condition::NotBelow => Condition::Below,
             Condition::Equal => Condition::NotEqual,
             Condition::NotEqual => Condition::Equal,
+            Condition::Negative => Condition::NotNegative,
+            Condition::NotNegative => Condition::Negative,
             Condition::Less => Condition::NotLess,
             Condition::NotLess => Condition::Less,
             Condition::NotGreater => Condition::Greater,
@@ -432,12 +436,8 @@ impl Assembler {
     /// `to` += `from` << scale, 64 bits; the flags stay.
     pub(super) fn add64_scaled(&mut self, to: Reg, from: Reg, scale: u8) {
         self.byte(0x48 | (to >> 3) << 2 | (from >> 3) << 1 | to >> 3);
-        self.bytes.extend_from_slice(&[
-            0x8d,
-            0x40 | (to & 7) << 3 | 4,
-            scale << 6 | (from & 7) << 3 | to & 7,
-            0,
-        ]);
+        self.bytes
+            .extend_from_slice(&[0x8d, 0x40 | (to & 7) << 3 | 4, scale << 6 | (from & 7) << 3 | to & 7, 0]);
     }
 
     /// `to` = value, and the flags stay.

@@ -356,7 +356,11 @@ impl Code {
         let (block_count, turn_count) = (number()?, number()?);
         let (change_count, places_count, function_count) = (number()?, number()?, number()?);
         let (enter, miss, fault) = (number()?, number()?, number()?);
-        if count != program.instructions().len() || block_count as usize > count || turn_count as usize > 4 * count || change_count as usize > count {
+        if count != program.instructions().len()
+            || block_count as usize > count
+            || turn_count as usize > 4 * count
+            || change_count as usize > count
+        {
             return None;
         }
         let mut blocks = Vec::with_capacity(block_count as usize);

@@ -79,7 +79,10 @@ impl Places {
             .collect();
         while !copies.is_empty() {
             // One whose target nobody reads any more; where there is none, all that is left are circles.
-            match copies.iter().position(|(_, to)| copies.iter().all(|(from, _)| from != to)) {
+            match copies
+                .iter()
+                .position(|(_, to)| copies.iter().all(|(from, _)| from != to))
+            {
                 Some(at) => {
                     let (from, to) = copies.swap_remove(at);
                     moves.push(Move::Copy { from, to });

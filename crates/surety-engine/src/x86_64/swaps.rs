@@ -46,7 +46,7 @@ fn is_skipped(block: &[Option<Decoded>], at: usize) -> bool {
 /// Room for what is found about a block, kept from one to the next.
 #[derive(Debug, Default)]
 pub(super) struct Planner {
-    /// For each guest register, the instructions that use it, in order.
+    /// For each guest register, the instructions that use it, in order, as often as it counts.
     uses: Vec<Vec<u8>>,
     pub(super) swaps: Vec<Swap>,
 }
@@ -63,15 +63,12 @@ impl Planner {
         for (at, (instruction, part)) in block.iter().zip(parts).enumerate() {
             let Some(instruction) = instruction else { continue };
             let ([a, b], to) = accesses(instruction, *part);
-            for register in [a, b, to] {
+            // What a place in the frame costs, twice over: a value is written there sooner or later.
+            for (register, halves) in [(a, 2), (b, 2), (to, if [a, b].contains(&to) { 4 } else { 1 })] {
                 if register != 0
                     && let Some(uses) = self.uses.get_mut(usize::from(register))
                 {
-                    uses.push(at as u8);
-                    // In memory, this is a load and a store one after the other.
-                    if register == to && [a, b].contains(&to) {
-                        uses.push(at as u8);
-                    }
+                    uses.extend(std::iter::repeat_n(at as u8, halves));
                 }
             }
         }
@@ -141,7 +138,7 @@ impl Planner {
         let store = changed >> out & 1 == 1;
         let back = next != usize::MAX || entry.host(out).is_some();
         let cost = usize::from(store) + usize::from(back) + usize::from(read) + 1;
-        (gain >= cost).then_some(Swap {
+        (gain >= 2 * cost).then_some(Swap {
             before: at,
             out,
             into: register,
