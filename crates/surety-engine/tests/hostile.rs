@@ -414,3 +414,28 @@ fn without_room_for_addresses_the_interpreter_runs() {
         .unwrap();
     assert!(status.success());
 }
+
+#[test]
+fn a_thread_may_have_all_signals_blocked() {
+    let program = small(&[word(Op::Sw, 0, 0, 0, 1), word(Op::Addi, 17, 0, 0, 1), ECALL]);
+    let masked = std::thread::spawn(move || {
+        // SAFETY: plain calls on a set of our own.
+        let blocked = |how, set: &mut libc::sigset_t| unsafe {
+            libc::pthread_sigmask(how, set, set);
+            libc::sigismember(set, libc::SIGSEGV) == 1
+        };
+        // SAFETY: as above; zero is a valid set.
+        let mut set = unsafe {
+            let mut set = std::mem::zeroed();
+            libc::sigfillset(&mut set);
+            set
+        };
+        blocked(libc::SIG_SETMASK, &mut set);
+        agrees(&program, 10);
+        // As it was.
+        // SAFETY: as above.
+        unsafe { libc::sigemptyset(&mut set) };
+        assert!(blocked(libc::SIG_BLOCK, &mut set));
+    });
+    masked.join().unwrap();
+}
