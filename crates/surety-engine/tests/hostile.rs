@@ -380,39 +380,118 @@ fn p3_what_is_skipped_is_not_counted() {
     agrees(&program, 1_000_003);
 }
 
-/// Set in the process that this test starts of itself, with little room for addresses.
+/// Set in the process that a test starts of itself, since what it limits is the process's.
 const CHILD: &str = "SURETY_ENGINE_TEST_CHILD";
 
-#[test]
-fn without_room_for_addresses_the_interpreter_runs() {
-    let program = small(&[word(Op::Addi, 17, 0, 0, 1), ECALL]);
+/// Whether this is that process; else it is started, and must succeed.
+fn is_child(test: &str) -> bool {
     if std::env::var_os(CHILD).is_some() {
-        // SAFETY: a plain call.
-        let limited = unsafe {
-            let limit = libc::rlimit {
-                rlim_cur: 3 << 30,
-                rlim_max: 3 << 30,
-            };
-            libc::setrlimit(libc::RLIMIT_AS, &limit)
-        };
-        assert_eq!(limited, 0);
-        let codes = surety_engine::Codes::default();
-        let mut run = codes.run(&program, keccak256(INPUT)).unwrap();
-        assert_eq!(run.kind(), Kind::Interpreter);
-        assert_eq!(run.run(10, &mut preimages()).unwrap(), Status::Halted);
-        let checked = surety_engine::Codes::new(Kind::Check, None).run(&program, keccak256(INPUT));
-        assert!(
-            matches!(checked, Err(surety_engine::Error::Memory { .. })),
-            "{checked:?}"
-        );
-        return;
+        return true;
     }
     let status = std::process::Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "without_room_for_addresses_the_interpreter_runs"])
+        .args(["--exact", test])
         .env(CHILD, "1")
         .status()
         .unwrap();
-    assert!(status.success());
+    assert!(status.success(), "{status}");
+    false
+}
+
+fn limit(resource: libc::__rlimit_resource_t, bytes: u64) {
+    let limit = libc::rlimit {
+        rlim_cur: bytes,
+        rlim_max: libc::RLIM_INFINITY,
+    };
+    // SAFETY: a plain call.
+    assert_eq!(unsafe { libc::setrlimit(resource, &limit) }, 0);
+}
+
+#[test]
+fn without_room_for_addresses_the_interpreter_runs() {
+    if !is_child("without_room_for_addresses_the_interpreter_runs") {
+        return;
+    }
+    let program = small(&[word(Op::Addi, 17, 0, 0, 1), ECALL]);
+    limit(libc::RLIMIT_AS, 3 << 30);
+    let codes = surety_engine::Codes::default();
+    let mut run = codes.run(&program, keccak256(INPUT)).unwrap();
+    assert_eq!(run.kind(), Kind::Interpreter);
+    assert_eq!(run.run(10, &mut preimages()).unwrap(), Status::Halted);
+    let checked = surety_engine::Codes::new(Kind::Check, None).run(&program, keccak256(INPUT));
+    assert!(
+        matches!(checked, Err(surety_engine::Error::Memory { .. })),
+        "{checked:?}"
+    );
+}
+
+/// Adds to a word in every so many bytes of memory, twice, and halts.
+fn strides(memory: u32, stride: u32) -> Program {
+    let code = [
+        word(Op::Lui, 8, 0, 0, memory),
+        word(Op::Lui, 9, 0, 0, stride),
+        word(Op::Addi, 7, 0, 0, 2),
+        word(Op::Lui, 5, 0, 0, 0x1_0000),
+        word(Op::Lw, 6, 5, 0, 16),
+        word(Op::Add, 6, 6, 5, 0),
+        word(Op::Sw, 0, 5, 6, 16),
+        word(Op::Add, 5, 5, 9, 0),
+        word(Op::Bltu, 0, 5, 8, (-16_i32) as u32),
+        word(Op::Addi, 7, 7, 0, (-1_i32) as u32),
+        word(Op::Bne, 0, 7, 0, (-28_i32) as u32),
+        word(Op::Addi, 17, 0, 0, 1),
+        ECALL,
+    ];
+    program(&code, memory.into())
+}
+
+#[test]
+fn p3_what_the_host_refuses_is_not_seen() {
+    if !is_child("p3_what_the_host_refuses_is_not_seen") {
+        return;
+    }
+    let program = strides(1 << 28, 0x1_0000);
+    let mut reference = Machine::new(&program, keccak256(INPUT));
+    reference.run(30_000, &mut preimages()).unwrap();
+    let middle = reference.state_root();
+    reference.run(u64::MAX, &mut preimages()).unwrap();
+    let mut run = Run::new(Kind::Translated, &program, keccak256(INPUT)).unwrap();
+    // Of 256 MiB that the program touches a quarter can be made writable.
+    limit(libc::RLIMIT_DATA, 64 << 20);
+    run.run(30_000, &mut preimages()).unwrap();
+    limit(libc::RLIMIT_DATA, libc::RLIM_INFINITY);
+    assert_eq!(run.state_root(), middle);
+    let checkpoint = run.checkpoint();
+    run.run(u64::MAX, &mut preimages()).unwrap();
+    assert_eq!((run.status(), run.steps()), (Status::Halted, reference.steps()));
+    assert_eq!(run.state_root(), reference.state_root());
+    let code = translate(&program, Options::default()).unwrap();
+    let mut run = Run::restore(Kind::Translated, code.as_ref(), &checkpoint).unwrap();
+    run.run(u64::MAX, &mut preimages()).unwrap();
+    assert_eq!(run.state_root(), reference.state_root());
+}
+
+#[test]
+fn mappings_do_not_run_out() {
+    if !is_child("mappings_do_not_run_out") {
+        return;
+    }
+    // Every other chunk of 1 GiB: 16,384 mappings in each run, of 65,530 that a process has.
+    let program = strides(1 << 30, 0x2_0000);
+    let mut reference = Machine::new(&program, keccak256(INPUT));
+    reference.run(u64::MAX, &mut preimages()).unwrap();
+    let expected = reference.state_root();
+    let count = || std::fs::read_to_string("/proc/self/maps").unwrap().lines().count();
+    let mut runs: Vec<Run> = (0..6).map(|_| run(&program, u64::MAX)).collect();
+    assert!(count() < 52_000, "{}", count());
+    for run in &mut runs {
+        assert_eq!((run.status(), run.state_root()), (Status::Halted, expected));
+    }
+    // There is room again when they are gone.
+    drop(runs);
+    drop(run(&program, u64::MAX));
+    let run = run(&program, u64::MAX);
+    assert!(count() > 16_384, "{}", count());
+    drop(run);
 }
 
 #[test]

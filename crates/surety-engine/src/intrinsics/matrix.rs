@@ -50,6 +50,8 @@ pub(super) fn product<S: Space + ?Sized>(registers: &mut [u32; 32], space: &mut 
     }
     let [a_length, b_length, out_length] = [a_length, b_length, out_length].map(u32::try_from);
     let reads = [(a, a_length.ok()?), (b, b_length.ok()?)];
+    // Now, since nothing may fail once something has changed.
+    space.write(stack, USED)?;
     let ([a, b], bytes) = space.split(reads, (out, out_length.ok()?))?;
     kernel::product(bytes.as_chunks_mut().0, a, b, n as usize, k as usize);
     space.write(stack, USED)?.fill(0);

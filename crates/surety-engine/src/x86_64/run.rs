@@ -95,6 +95,9 @@ impl Machine {
     }
 
     fn enter(&mut self, code: &Code, until: u64) -> Next {
+        if self.machine.memory().is_sparse() {
+            return Next::Steps(u64::MAX);
+        }
         let earned = self.machine.steps().saturating_sub(self.start).saturating_add(CREDIT);
         if self.spent > earned {
             self.spent = 0;
