@@ -1,4 +1,5 @@
-//! What intrinsics ask of memory: that they are done with all refusals before they change anything.
+//! What intrinsics ask of memory: that they are done with all refusals before they change anything, and that what they
+//! ask for is in proportion to their steps.
 
 use surety_engine::intrinsics::{Space, all};
 
@@ -93,5 +94,33 @@ fn p3_what_is_refused_has_changed_nothing() {
                 intrinsic.name
             );
         }
+    }
+}
+
+/// What a call asks for, bytes, and its steps.
+fn cost(symbol: &str, numbers: &[u32]) -> (u64, u64) {
+    let mut memory = vec![0; MEMORY as usize];
+    memory[0x11] = 1;
+    let mut space = Asked::new(memory, None);
+    let mut registers = [0; 32];
+    registers[RA] = 64;
+    registers[SP] = 0x400;
+    registers[A0..A0 + numbers.len()].copy_from_slice(numbers);
+    let applied = intrinsic(symbol).apply(&mut registers, &mut space, u64::MAX);
+    (space.bytes, applied.map_or(0, |applied| applied.steps))
+}
+
+#[test]
+fn few_steps_look_at_little_memory() {
+    // As much as there is, but a difference in the first bytes.
+    let (bytes, steps) = cost("memcmp", &[0x10, 0x8010, MEMORY / 2 - 0x10]);
+    assert!(steps < 40 && bytes <= 8192, "{bytes} bytes in {steps} steps");
+    // Matrices without rows.
+    for (m, n) in [(0, 1), (1, 0)] {
+        let (bytes, steps) = cost("surety_matmul_i8", &[0x400, 0x800, 0x800, m, n, MEMORY - 0x800]);
+        assert!(
+            (1..50).contains(&steps) && bytes <= 100,
+            "{bytes} bytes in {steps} steps"
+        );
     }
 }
