@@ -2,6 +2,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
 #![allow(unsafe_code, reason = "a test limits its own process")]
 
+#[path = "intrinsics/assembly.rs"]
+#[allow(dead_code, reason = "shared with other tests")]
+mod assembly;
 mod support;
 
 use support::{
@@ -378,6 +381,21 @@ fn p3_what_is_skipped_is_not_counted() {
         agrees(&program, until);
     }
     agrees(&program, 1_000_003);
+}
+
+#[test]
+fn calls_that_host_code_declines_are_made_for_ever() {
+    // memcpy of a byte to itself, which is an overlap; then the same again.
+    let mut code = vec![
+        word(Op::Lui, 10, 0, 0, 0x8000),
+        word(Op::Lui, 11, 0, 0, 0x8000),
+        word(Op::Addi, 12, 0, 0, 1),
+        word(Op::Jal, 1, 0, 0, 0x100 - 12),
+        word(Op::Jal, 0, 0, 0, (-16_i32) as u32),
+    ];
+    code.resize(0x40, 0);
+    code.extend(assembly::code("memcpy"));
+    agrees(&small(&code), 10_000_000);
 }
 
 /// Set in the process that a test starts of itself, since what it limits is the process's.

@@ -198,12 +198,9 @@ impl Machine {
         {
             *running.pc = applied.pc;
             *running.steps += applied.steps;
-            return Next::Enter;
         }
-        // Its plain code: entered past the place where it leaves.
-        match code.entry(*running.pc) {
-            Some(entry) => self.enter_at(code, entry, until),
-            None => Next::Step,
-        }
+        // If it declined, its plain code: that is entered past the place where it leaves. Not from here, since a program
+        // may have every call declined, and the host's stack has an end.
+        Next::Enter
     }
 }
