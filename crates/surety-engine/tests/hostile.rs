@@ -398,6 +398,32 @@ fn calls_that_host_code_declines_are_made_for_ever() {
     agrees(&small(&code), 10_000_000);
 }
 
+#[test]
+fn what_lies_within_a_rotation_costs_no_more_than_in_the_interpreter() {
+    // A rotation whose parts lie a hundred instructions apart, and a jump behind its first, for ever.
+    let mut code = vec![word(Op::Addi, 5, 0, 0, 8), word(Op::Slli, 6, 7, 0, 5)];
+    code.extend([word(Op::Addi, 8, 8, 0, 1); 100]);
+    code.push(word(Op::Srli, 9, 7, 0, 27));
+    code.push(word(Op::Or, 9, 6, 9, 0));
+    code.push(word(Op::Addi, 6, 0, 0, 0));
+    code.push(word(Op::Jalr, 0, 5, 0, 0));
+    let program = small(&code);
+    for until in (0..300).chain([1_000_003]) {
+        agrees(&program, until);
+    }
+    let time = |kind: Kind| {
+        let mut run = Run::new(kind, &program, keccak256(INPUT)).unwrap();
+        let start = std::time::Instant::now();
+        run.run(20_000_000, &mut preimages()).unwrap();
+        start.elapsed()
+    };
+    let (interpreter, translated) = (time(Kind::Interpreter), time(Kind::Translated));
+    assert!(
+        translated < 4 * interpreter,
+        "{translated:?}, the interpreter {interpreter:?}"
+    );
+}
+
 /// Set in the process that a test starts of itself, since what it limits is the process's.
 const CHILD: &str = "SURETY_ENGINE_TEST_CHILD";
 

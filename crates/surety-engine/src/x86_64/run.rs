@@ -104,8 +104,9 @@ impl Machine {
             self.start = self.machine.steps().saturating_add(WHILE);
             return Next::Steps(WHILE);
         }
-        let Some(entry) = code.entry(self.machine.pc()) else {
-            return Next::Step;
+        let pc = self.machine.pc();
+        let Some(entry) = code.entry(pc) else {
+            return Next::Steps(code.steps_past(pc));
         };
         self.enter_at(code, entry, until)
     }
