@@ -274,9 +274,9 @@ fn stores_over_code_change_data_and_no_instruction() {
     agrees(&program, 100);
 }
 
-#[test]
-fn a_missing_preimage_is_asked_for_again() {
-    let mut code = vec![
+/// Reads its input to 0x8000.
+fn reads_input() -> Program {
+    small(&[
         word(Op::Addi, 17, 0, 0, 4),
         ECALL,
         word(Op::Addi, 17, 0, 0, 3),
@@ -284,9 +284,13 @@ fn a_missing_preimage_is_asked_for_again() {
         word(Op::Lui, 10, 0, 0, 0x8000),
         word(Op::Addi, 11, 0, 0, 0),
         ECALL,
-    ];
-    code.push(0);
-    let program = small(&code);
+        0,
+    ])
+}
+
+#[test]
+fn a_missing_preimage_is_asked_for_again() {
+    let program = reads_input();
     let mut run = Run::new(Kind::Translated, &program, keccak256(INPUT)).unwrap();
     let missing = run.run(100, &mut surety_machine::MemoryPreimages::default());
     assert!(
@@ -297,6 +301,56 @@ fn a_missing_preimage_is_asked_for_again() {
     run.run(100, &mut preimages()).unwrap();
     assert_eq!(run.read_memory(0x8000, INPUT.len() as u32).unwrap(), INPUT);
     engines_agree(&program, &mut Source::new(b"any"), 30, 100).unwrap();
+}
+
+#[test]
+fn a_preimage_that_comes_late_is_no_difference() {
+    struct Late(bool);
+    impl surety_machine::Preimages for Late {
+        fn get(&mut self, hash: &surety_machine::Hash) -> Option<std::sync::Arc<[u8]>> {
+            std::mem::replace(&mut self.0, true)
+                .then(|| surety_machine::Preimages::get(&mut preimages(), hash))
+                .flatten()
+        }
+    }
+    let program = reads_input();
+    let mut run = Run::new(Kind::Check, &program, keccak256(INPUT)).unwrap();
+    let mut late = Late(false);
+    let missing = run.run(100, &mut late);
+    assert!(
+        matches!(missing, Err(surety_engine::Error::Run(RunError::MissingPreimage(_)))),
+        "{missing:?}"
+    );
+    assert_eq!(run.run(100, &mut late).unwrap(), Status::Trapped);
+    assert_eq!(run.read_memory(0x8000, INPUT.len() as u32).unwrap(), INPUT);
+}
+
+#[test]
+fn check_says_after_which_step_engines_differ() {
+    let counts = |by: u32| {
+        small(&[
+            word(Op::Addi, 6, 0, 0, 7),
+            word(Op::Addi, 5, 5, 0, 1),
+            word(Op::Bne, 0, 5, 6, (-4_i32) as u32),
+            word(Op::Addi, 7, 0, 0, by),
+            word(Op::Jal, 0, 0, 0, 0),
+        ])
+    };
+    // Another program's code stands for a wrong translation: the sixteenth step is another's. It shows where its block,
+    // which has two, is run whole: of a part of one the interpreter takes the steps.
+    let wrong = translate(&counts(2), Options::default()).unwrap();
+    let run = |until: u64| {
+        let mut run = Run::with_code(Kind::Check, wrong.as_ref(), &counts(1), keccak256(INPUT)).unwrap();
+        run.run(until, &mut preimages())
+    };
+    assert_eq!(run(16).unwrap(), Status::Running);
+    for until in [17, 18, 100_000] {
+        let differ = run(until);
+        assert!(
+            matches!(differ, Err(surety_engine::Error::Differ { step: 17, .. })),
+            "{differ:?}"
+        );
+    }
 }
 
 #[test]
