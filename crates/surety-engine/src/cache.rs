@@ -73,7 +73,8 @@ mod unix {
         let path = path(directory, program);
         let file = OpenOptions::new()
             .read(true)
-            .custom_flags(libc::O_NOFOLLOW)
+            // What is no file may have one wait.
+            .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
             .open(&path)
             .ok()?;
         let about = file.metadata().ok()?;

@@ -1,5 +1,7 @@
 //! A run in an engine of choice.
 
+#[cfg(translated)]
+use surety_machine::RunError;
 use surety_machine::{Checkpoint, Hash, Machine, Outcome, Preimages, Program, STATE_BYTES, Status, Witness};
 
 use crate::{Code, Error, Kind, Options, translate};
@@ -278,9 +280,8 @@ impl Check {
         loop {
             let before = self.reference.checkpoint();
             let slice = until.min(self.reference.steps().saturating_add(CHECK_EVERY));
-            let reference = self.reference.run(slice, preimages);
-            let translated = self.translated.run(slice, &mut Quiet(preimages));
-            if reference != translated || !self.agree() {
+            let (reference, same) = self.advance(slice, preimages);
+            if !same {
                 return Err(self.difference(&before, preimages));
             }
             let status = reference?;
@@ -288,6 +289,19 @@ impl Check {
                 return Ok(status);
             }
         }
+    }
+
+    /// Runs both. What became of the reference, and whether the same became of the other.
+    fn advance(&mut self, until: u64, preimages: &mut dyn Preimages) -> (Result<Status, RunError>, bool) {
+        let reference = self.reference.run(until, preimages);
+        // What the reference lacks the other is not asked for: a source may have it by then.
+        let until = until.min(match reference {
+            Ok(_) => u64::MAX,
+            Err(_) => self.reference.steps(),
+        });
+        let translated = self.translated.run(until, &mut Quiet(preimages));
+        let expected = reference.or(Ok(Status::Running));
+        (reference, translated == expected && self.agree())
     }
 
     fn agree(&mut self) -> bool {
@@ -318,8 +332,7 @@ impl Check {
                 translated,
                 code: self.code.clone(),
             };
-            let same = check.reference.run(middle, preimages) == check.translated.run(middle, preimages);
-            if same && check.agree() {
+            if check.advance(middle, preimages).1 {
                 low = middle;
             } else {
                 high = middle;

@@ -91,6 +91,26 @@ fn what_others_can_write_is_not_used() {
 }
 
 #[test]
+fn what_is_no_file_is_not_waited_for() {
+    let home = tempfile::tempdir().unwrap();
+    let directory = home.path().to_path_buf();
+    let program = program(&mut Source::new(b"no file"));
+    let codes = move || Codes::new(Kind::Translated, Some(directory.clone()));
+    check(&codes(), &program);
+    let path = file(home.path());
+    fs::remove_file(&path).unwrap();
+    let made = std::process::Command::new("mkfifo").arg(&path).status().unwrap();
+    assert!(made.success());
+    let (done, ended) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        check(&codes(), &program);
+        done.send(()).unwrap();
+    });
+    ended.recv_timeout(std::time::Duration::from_secs(60)).unwrap();
+    assert!(fs::symlink_metadata(&path).unwrap().is_file());
+}
+
+#[test]
 fn a_cache_that_cannot_be_written_is_none() {
     let home = tempfile::tempdir().unwrap();
     let file = home.path().join("file");

@@ -2,6 +2,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
 #![allow(unsafe_code, reason = "a test limits its own process")]
 
+#[path = "intrinsics/assembly.rs"]
+#[allow(dead_code, reason = "shared with other tests")]
+mod assembly;
 mod support;
 
 use support::{
@@ -271,9 +274,9 @@ fn stores_over_code_change_data_and_no_instruction() {
     agrees(&program, 100);
 }
 
-#[test]
-fn a_missing_preimage_is_asked_for_again() {
-    let mut code = vec![
+/// Reads its input to 0x8000.
+fn reads_input() -> Program {
+    small(&[
         word(Op::Addi, 17, 0, 0, 4),
         ECALL,
         word(Op::Addi, 17, 0, 0, 3),
@@ -281,9 +284,13 @@ fn a_missing_preimage_is_asked_for_again() {
         word(Op::Lui, 10, 0, 0, 0x8000),
         word(Op::Addi, 11, 0, 0, 0),
         ECALL,
-    ];
-    code.push(0);
-    let program = small(&code);
+        0,
+    ])
+}
+
+#[test]
+fn a_missing_preimage_is_asked_for_again() {
+    let program = reads_input();
     let mut run = Run::new(Kind::Translated, &program, keccak256(INPUT)).unwrap();
     let missing = run.run(100, &mut surety_machine::MemoryPreimages::default());
     assert!(
@@ -294,6 +301,56 @@ fn a_missing_preimage_is_asked_for_again() {
     run.run(100, &mut preimages()).unwrap();
     assert_eq!(run.read_memory(0x8000, INPUT.len() as u32).unwrap(), INPUT);
     engines_agree(&program, &mut Source::new(b"any"), 30, 100).unwrap();
+}
+
+#[test]
+fn a_preimage_that_comes_late_is_no_difference() {
+    struct Late(bool);
+    impl surety_machine::Preimages for Late {
+        fn get(&mut self, hash: &surety_machine::Hash) -> Option<std::sync::Arc<[u8]>> {
+            std::mem::replace(&mut self.0, true)
+                .then(|| surety_machine::Preimages::get(&mut preimages(), hash))
+                .flatten()
+        }
+    }
+    let program = reads_input();
+    let mut run = Run::new(Kind::Check, &program, keccak256(INPUT)).unwrap();
+    let mut late = Late(false);
+    let missing = run.run(100, &mut late);
+    assert!(
+        matches!(missing, Err(surety_engine::Error::Run(RunError::MissingPreimage(_)))),
+        "{missing:?}"
+    );
+    assert_eq!(run.run(100, &mut late).unwrap(), Status::Trapped);
+    assert_eq!(run.read_memory(0x8000, INPUT.len() as u32).unwrap(), INPUT);
+}
+
+#[test]
+fn check_says_after_which_step_engines_differ() {
+    let counts = |by: u32| {
+        small(&[
+            word(Op::Addi, 6, 0, 0, 7),
+            word(Op::Addi, 5, 5, 0, 1),
+            word(Op::Bne, 0, 5, 6, (-4_i32) as u32),
+            word(Op::Addi, 7, 0, 0, by),
+            word(Op::Jal, 0, 0, 0, 0),
+        ])
+    };
+    // Another program's code stands for a wrong translation: the sixteenth step is another's. It shows where its block,
+    // which has two, is run whole: of a part of one the interpreter takes the steps.
+    let wrong = translate(&counts(2), Options::default()).unwrap();
+    let run = |until: u64| {
+        let mut run = Run::with_code(Kind::Check, wrong.as_ref(), &counts(1), keccak256(INPUT)).unwrap();
+        run.run(until, &mut preimages())
+    };
+    assert_eq!(run(16).unwrap(), Status::Running);
+    for until in [17, 18, 100_000] {
+        let differ = run(until);
+        assert!(
+            matches!(differ, Err(surety_engine::Error::Differ { step: 17, .. })),
+            "{differ:?}"
+        );
+    }
 }
 
 #[test]
@@ -380,37 +437,182 @@ fn p3_what_is_skipped_is_not_counted() {
     agrees(&program, 1_000_003);
 }
 
-/// Set in the process that this test starts of itself, with little room for addresses.
-const CHILD: &str = "SURETY_ENGINE_TEST_CHILD";
+#[test]
+fn calls_that_host_code_declines_are_made_for_ever() {
+    // memcpy of a byte to itself, which is an overlap; then the same again.
+    let mut code = vec![
+        word(Op::Lui, 10, 0, 0, 0x8000),
+        word(Op::Lui, 11, 0, 0, 0x8000),
+        word(Op::Addi, 12, 0, 0, 1),
+        word(Op::Jal, 1, 0, 0, 0x100 - 12),
+        word(Op::Jal, 0, 0, 0, (-16_i32) as u32),
+    ];
+    code.resize(0x40, 0);
+    code.extend(assembly::code("memcpy"));
+    agrees(&small(&code), 10_000_000);
+}
 
 #[test]
-fn without_room_for_addresses_the_interpreter_runs() {
-    let program = small(&[word(Op::Addi, 17, 0, 0, 1), ECALL]);
+fn what_lies_within_a_rotation_costs_no_more_than_in_the_interpreter() {
+    // A rotation whose parts lie a hundred instructions apart, and a jump behind its first, for ever.
+    let mut code = vec![word(Op::Addi, 5, 0, 0, 8), word(Op::Slli, 6, 7, 0, 5)];
+    code.extend([word(Op::Addi, 8, 8, 0, 1); 100]);
+    code.push(word(Op::Srli, 9, 7, 0, 27));
+    code.push(word(Op::Or, 9, 6, 9, 0));
+    code.push(word(Op::Addi, 6, 0, 0, 0));
+    code.push(word(Op::Jalr, 0, 5, 0, 0));
+    let program = small(&code);
+    for until in (0..300).chain([1_000_003]) {
+        agrees(&program, until);
+    }
+    let time = |kind: Kind| {
+        let mut run = Run::new(kind, &program, keccak256(INPUT)).unwrap();
+        let start = std::time::Instant::now();
+        run.run(20_000_000, &mut preimages()).unwrap();
+        start.elapsed()
+    };
+    let (interpreter, translated) = (time(Kind::Interpreter), time(Kind::Translated));
+    assert!(
+        translated < 4 * interpreter,
+        "{translated:?}, the interpreter {interpreter:?}"
+    );
+}
+
+/// Set in the process that a test starts of itself, since what it limits is the process's.
+const CHILD: &str = "SURETY_ENGINE_TEST_CHILD";
+
+/// Whether this is that process; else it is started, and must succeed.
+fn is_child(test: &str) -> bool {
     if std::env::var_os(CHILD).is_some() {
-        // SAFETY: a plain call.
-        let limited = unsafe {
-            let limit = libc::rlimit {
-                rlim_cur: 3 << 30,
-                rlim_max: 3 << 30,
-            };
-            libc::setrlimit(libc::RLIMIT_AS, &limit)
-        };
-        assert_eq!(limited, 0);
-        let codes = surety_engine::Codes::default();
-        let mut run = codes.run(&program, keccak256(INPUT)).unwrap();
-        assert_eq!(run.kind(), Kind::Interpreter);
-        assert_eq!(run.run(10, &mut preimages()).unwrap(), Status::Halted);
-        let checked = surety_engine::Codes::new(Kind::Check, None).run(&program, keccak256(INPUT));
-        assert!(
-            matches!(checked, Err(surety_engine::Error::Memory { .. })),
-            "{checked:?}"
-        );
-        return;
+        return true;
     }
     let status = std::process::Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "without_room_for_addresses_the_interpreter_runs"])
+        .args(["--exact", test])
         .env(CHILD, "1")
         .status()
         .unwrap();
-    assert!(status.success());
+    assert!(status.success(), "{status}");
+    false
+}
+
+fn limit(resource: libc::__rlimit_resource_t, bytes: u64) {
+    let limit = libc::rlimit {
+        rlim_cur: bytes,
+        rlim_max: libc::RLIM_INFINITY,
+    };
+    // SAFETY: a plain call.
+    assert_eq!(unsafe { libc::setrlimit(resource, &limit) }, 0);
+}
+
+#[test]
+fn without_room_for_addresses_the_interpreter_runs() {
+    if !is_child("without_room_for_addresses_the_interpreter_runs") {
+        return;
+    }
+    let program = small(&[word(Op::Addi, 17, 0, 0, 1), ECALL]);
+    limit(libc::RLIMIT_AS, 3 << 30);
+    let codes = surety_engine::Codes::default();
+    let mut run = codes.run(&program, keccak256(INPUT)).unwrap();
+    assert_eq!(run.kind(), Kind::Interpreter);
+    assert_eq!(run.run(10, &mut preimages()).unwrap(), Status::Halted);
+    let checked = surety_engine::Codes::new(Kind::Check, None).run(&program, keccak256(INPUT));
+    assert!(
+        matches!(checked, Err(surety_engine::Error::Memory { .. })),
+        "{checked:?}"
+    );
+}
+
+/// Adds to a word in every so many bytes of memory, twice, and halts.
+fn strides(memory: u32, stride: u32) -> Program {
+    let code = [
+        word(Op::Lui, 8, 0, 0, memory),
+        word(Op::Lui, 9, 0, 0, stride),
+        word(Op::Addi, 7, 0, 0, 2),
+        word(Op::Lui, 5, 0, 0, 0x1_0000),
+        word(Op::Lw, 6, 5, 0, 16),
+        word(Op::Add, 6, 6, 5, 0),
+        word(Op::Sw, 0, 5, 6, 16),
+        word(Op::Add, 5, 5, 9, 0),
+        word(Op::Bltu, 0, 5, 8, (-16_i32) as u32),
+        word(Op::Addi, 7, 7, 0, (-1_i32) as u32),
+        word(Op::Bne, 0, 7, 0, (-28_i32) as u32),
+        word(Op::Addi, 17, 0, 0, 1),
+        ECALL,
+    ];
+    program(&code, memory.into())
+}
+
+#[test]
+fn p3_what_the_host_refuses_is_not_seen() {
+    if !is_child("p3_what_the_host_refuses_is_not_seen") {
+        return;
+    }
+    let program = strides(1 << 28, 0x1_0000);
+    let mut reference = Machine::new(&program, keccak256(INPUT));
+    reference.run(30_000, &mut preimages()).unwrap();
+    let middle = reference.state_root();
+    reference.run(u64::MAX, &mut preimages()).unwrap();
+    let mut run = Run::new(Kind::Translated, &program, keccak256(INPUT)).unwrap();
+    // Of 256 MiB that the program touches a quarter can be made writable.
+    limit(libc::RLIMIT_DATA, 64 << 20);
+    run.run(30_000, &mut preimages()).unwrap();
+    limit(libc::RLIMIT_DATA, libc::RLIM_INFINITY);
+    assert_eq!(run.state_root(), middle);
+    let checkpoint = run.checkpoint();
+    run.run(u64::MAX, &mut preimages()).unwrap();
+    assert_eq!((run.status(), run.steps()), (Status::Halted, reference.steps()));
+    assert_eq!(run.state_root(), reference.state_root());
+    let code = translate(&program, Options::default()).unwrap();
+    let mut run = Run::restore(Kind::Translated, code.as_ref(), &checkpoint).unwrap();
+    run.run(u64::MAX, &mut preimages()).unwrap();
+    assert_eq!(run.state_root(), reference.state_root());
+}
+
+#[test]
+fn mappings_do_not_run_out() {
+    if !is_child("mappings_do_not_run_out") {
+        return;
+    }
+    // Every other chunk of 1 GiB: 16,384 mappings in each run, of 65,530 that a process has.
+    let program = strides(1 << 30, 0x2_0000);
+    let mut reference = Machine::new(&program, keccak256(INPUT));
+    reference.run(u64::MAX, &mut preimages()).unwrap();
+    let expected = reference.state_root();
+    let count = || std::fs::read_to_string("/proc/self/maps").unwrap().lines().count();
+    let mut runs: Vec<Run> = (0..6).map(|_| run(&program, u64::MAX)).collect();
+    assert!(count() < 52_000, "{}", count());
+    for run in &mut runs {
+        assert_eq!((run.status(), run.state_root()), (Status::Halted, expected));
+    }
+    // There is room again when they are gone.
+    drop(runs);
+    drop(run(&program, u64::MAX));
+    let run = run(&program, u64::MAX);
+    assert!(count() > 16_384, "{}", count());
+    drop(run);
+}
+
+#[test]
+fn a_thread_may_have_all_signals_blocked() {
+    let program = small(&[word(Op::Sw, 0, 0, 0, 1), word(Op::Addi, 17, 0, 0, 1), ECALL]);
+    let masked = std::thread::spawn(move || {
+        // SAFETY: plain calls on a set of our own.
+        let blocked = |how, set: &mut libc::sigset_t| unsafe {
+            libc::pthread_sigmask(how, set, set);
+            libc::sigismember(set, libc::SIGSEGV) == 1
+        };
+        // SAFETY: as above; zero is a valid set.
+        let mut set = unsafe {
+            let mut set = std::mem::zeroed();
+            libc::sigfillset(&mut set);
+            set
+        };
+        blocked(libc::SIG_SETMASK, &mut set);
+        agrees(&program, 10);
+        // As it was.
+        // SAFETY: as above.
+        unsafe { libc::sigemptyset(&mut set) };
+        assert!(blocked(libc::SIG_BLOCK, &mut set));
+    });
+    masked.join().unwrap();
 }

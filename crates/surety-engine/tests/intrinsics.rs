@@ -22,5 +22,7 @@ mod memory;
 mod montgomery;
 #[path = "intrinsics/sha256.rs"]
 mod sha256;
+#[path = "intrinsics/space.rs"]
+mod space;
 #[path = "intrinsics/table.rs"]
 mod table;

@@ -19,6 +19,8 @@ pub(super) fn f1600<S: Space + ?Sized>(registers: &mut [u32; 32], space: &mut S,
     {
         return None;
     }
+    // Now, since nothing may fail once something has changed.
+    space.write(stack, FRAME)?;
     let (lanes, _) = space.write(state, STATE)?.as_chunks_mut::<8>();
     let mut words = [0; 25];
     for (word, lane) in words.iter_mut().zip(&*lanes) {

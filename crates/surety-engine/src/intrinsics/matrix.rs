@@ -29,7 +29,8 @@ pub(super) fn product<S: Space + ?Sized>(registers: &mut [u32; 32], space: &mut 
     let (out, a, b) = (registers[A0], registers[A1], registers[A2]);
     let [m, n, k] = [registers[A3], registers[A4], registers[A5]].map(u64::from);
     let stack = frame(registers, space, FRAME)?;
-    let (a_length, b_length) = (m * k, n * k);
+    // Of a product without numbers no factor is read, whatever k says of them.
+    let (a_length, b_length) = if m * n == 0 { (0, 0) } else { (m * k, n * k) };
     let out_length = (m * n).checked_mul(4)?;
     let used = (stack, u64::from(USED));
     if !inside(space, a, a_length)
@@ -50,6 +51,8 @@ pub(super) fn product<S: Space + ?Sized>(registers: &mut [u32; 32], space: &mut 
     }
     let [a_length, b_length, out_length] = [a_length, b_length, out_length].map(u32::try_from);
     let reads = [(a, a_length.ok()?), (b, b_length.ok()?)];
+    // Now, since nothing may fail once something has changed.
+    space.write(stack, USED)?;
     let ([a, b], bytes) = space.split(reads, (out, out_length.ok()?))?;
     kernel::product(bytes.as_chunks_mut().0, a, b, n as usize, k as usize);
     space.write(stack, USED)?.fill(0);

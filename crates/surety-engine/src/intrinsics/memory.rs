@@ -2,7 +2,7 @@
 //!
 //! The step counts follow the routines line by line; a block of them here is a label there.
 
-use super::{A0, A1, A2, A3, A4, A5, Space, T0, T1, T2, T3, T4, T5, T6, clear};
+use super::{A0, A1, A2, A3, A4, A5, Space, T0, T1, T2, T3, T4, T5, T6, clear, inside};
 
 /// `a0`: to; `a1`: from; `a2`: length.
 pub(super) fn memcpy<S: Space + ?Sized>(registers: &mut [u32; 32], space: &mut S, steps_left: u64) -> Option<u64> {
@@ -91,12 +91,28 @@ fn memset_steps(to: u32, length: u32) -> u64 {
     start + head + blocks + words + 1 + rest(left % 4) + done
 }
 
+/// How much is compared at once, bytes.
+const PIECE: u32 = 4096;
+
 /// `a0` and `a1`: what is compared; `a2`: length.
 pub(super) fn memcmp<S: Space + ?Sized>(registers: &mut [u32; 32], space: &mut S, steps_left: u64) -> Option<u64> {
     let (a, b, length) = (registers[A0], registers[A1], registers[A2]);
-    // Both may be the same, and neither is written.
-    let ([left, right], _) = space.split([(a, length), (b, length)], (0, 0))?;
-    let different = first_difference(left, right);
+    if [a, b].iter().any(|address| !inside(space, *address, length.into())) {
+        return None;
+    }
+    let mut different = None;
+    let mut at = 0;
+    // In pieces, since a call that ends at the first byte may name all of memory; each byte takes more than a step.
+    while at < length && different.is_none() {
+        if u64::from(at) > steps_left {
+            return None;
+        }
+        let piece = PIECE.min(length - at);
+        // Both may be the same, and neither is written.
+        let ([left, right], _) = space.split([(a + at, piece), (b + at, piece)], (0, 0))?;
+        different = first_difference(left, right).map(|(from, difference)| (u64::from(at) + from, difference));
+        at += piece;
+    }
     let steps = memcmp_steps(a, b, length.into(), different.map(|(at, _)| at));
     if steps_left < steps {
         return None;

@@ -28,6 +28,8 @@ pub(super) fn product<S: Space + ?Sized>(registers: &mut [u32; 32], space: &mut 
     if modulus[0].is_multiple_of(2) {
         return None;
     }
+    // Now, since nothing may fail once something has changed.
+    space.write(stack, USED)?;
     let product = montgomery(&load(space, a)?, &load(space, b)?, &modulus);
     for (bytes, word) in space.write(out, NUMBER)?.as_chunks_mut().0.iter_mut().zip(product) {
         *bytes = word.to_le_bytes();

@@ -23,6 +23,8 @@ pub(super) fn blocks<S: Space + ?Sized>(registers: &mut [u32; 32], space: &mut S
     {
         return None;
     }
+    // Now, since nothing may fail once something has changed.
+    space.write(stack, FRAME)?;
     let ([message], bytes) = space.split([(blocks, u32::try_from(length).ok()?)], (state, STATE))?;
     let (words, _) = bytes.as_chunks_mut::<4>();
     let mut values = [0; 8];

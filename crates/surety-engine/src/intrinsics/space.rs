@@ -2,7 +2,8 @@
 
 /// Data memory as host code sees it: whole ranges, or nothing.
 ///
-/// A range is given by its address and its length, bytes. Every range that ends at or below `size` is there.
+/// A range is given by its address and its length, bytes. Every range that ends at or below `size` is there, if the host
+/// has room for it; one that was given to be written stays there for the rest of a call.
 pub trait Space {
     /// How many bytes there are, at most 2^32.
     fn size(&self) -> u64;

@@ -195,6 +195,13 @@ impl Code {
         })
     }
 
+    /// How many steps the interpreter takes where code cannot be entered: to the end of the block, or one.
+    pub(super) fn steps_past(&self, pc: u32) -> u64 {
+        let index = pc >> 2;
+        let block = self.block_of(index).filter(|_| pc.is_multiple_of(4));
+        block.map_or(1, |block| u64::from(block.count - (index - block.first)))
+    }
+
     /// Number of the places that guest registers are in before the host code of an instruction of a block.
     fn places_before(&self, block: &Block, index: u32) -> u32 {
         let changes = &self.translated.changes;

@@ -93,6 +93,7 @@ pub(super) fn alignment_is_checked() -> Result<(), &'static str> {
 }
 
 /// Keeps signals other than faults away from a thread: their handlers are not made for the flag that checks alignment.
+/// Faults come through, also where the thread has them blocked.
 struct Mask(libc::sigset_t);
 
 impl Mask {
@@ -105,7 +106,7 @@ impl Mask {
             for signal in [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE, libc::SIGTRAP] {
                 libc::sigdelset(set.as_mut_ptr(), signal);
             }
-            libc::pthread_sigmask(libc::SIG_BLOCK, set.as_ptr(), before.as_mut_ptr());
+            libc::pthread_sigmask(libc::SIG_SETMASK, set.as_ptr(), before.as_mut_ptr());
             Mask(before.assume_init())
         }
     }

@@ -3,10 +3,17 @@
 //! The guest's 4 GiB are reserved with guards on both sides: whatever address an instruction computes lies within them.
 //! Memory comes in chunks: absent until it is first touched, then read from the tree and not writable, then written.
 //! Each change of that kind is a fault, taken by [`super::fault`].
+//!
+//! The host may refuse one, for want of memory or of mappings. What is there is then moved to the interpreter's memory,
+//! which goes on: that a host is short of something is never seen in a result.
 
-use std::{io, ptr::NonNull};
+use std::{
+    io,
+    ptr::NonNull,
+    sync::atomic::{AtomicUsize, Ordering},
+};
 
-use surety_machine::{DataMemory, LEAF_BYTES, PAGE_BYTES, Tree, Width};
+use surety_machine::{DataMemory, LEAF_BYTES, Memory as Sparse, PAGE_BYTES, Tree, Width};
 
 use super::mapping::Mapping;
 use crate::{intrinsics::Space, keccak::Lanes};
@@ -19,6 +26,12 @@ const REACH: usize = 1 << 32;
 const MAX_CHUNKS: usize = 16_384;
 /// The smallest chunk, bytes.
 const MIN_CHUNK: usize = 1 << 16;
+/// The most mappings that the memories of all runs are cut into. Linux lets a process have 65,530 unless told otherwise;
+/// at that number not even the node's own allocations succeed.
+const MAX_MAPPINGS: usize = 49_152;
+
+/// How many there are, at most.
+static MAPPINGS: AtomicUsize = AtomicUsize::new(0);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Chunk {
@@ -50,6 +63,12 @@ pub(super) struct Memory {
     chunks: Vec<Chunk>,
     dirty: usize,
     lanes: Lanes,
+    /// How many mappings the chunks are, at most: part of [`MAPPINGS`].
+    mappings: usize,
+    /// Whether the host has refused a chunk.
+    refused: bool,
+    /// Where memory is since the host refused a chunk that was needed.
+    sparse: Option<Sparse>,
 }
 
 impl Flat {
@@ -78,6 +97,30 @@ impl Flat {
     pub(super) fn start(&self) -> *mut u8 {
         self.get().start()
     }
+
+    /// Whether memory is no longer here, and translated code cannot run on it.
+    pub(super) fn is_sparse(&self) -> bool {
+        self.get().sparse.is_some()
+    }
+
+    /// Memory for an access that could not be made here; `None` if that was not for want of the host's.
+    fn sparse(&mut self) -> Option<&mut Sparse> {
+        if self.get().refused && !self.is_sparse() {
+            let memory = self.get_mut();
+            // Memory that can be written may be what is short: hashing needs some. Where this fails, it may not.
+            let size = memory.tree.size() as usize;
+            let _protected = memory.mapping.protect(GUARD, size, libc::PROT_READ);
+            let tree = self.tree().clone();
+            let memory = self.get_mut();
+            memory.sparse = Some(Sparse::new(tree));
+            // What was here is given back, but for as much as `start` wants there to be.
+            if let Ok(nothing) = Mapping::reserve(GUARD) {
+                memory.mapping = nothing;
+                memory.forget_mappings();
+            }
+        }
+        self.get_mut().sparse.as_mut()
+    }
 }
 
 impl Drop for Flat {
@@ -100,6 +143,9 @@ impl Memory {
             tree,
             dirty: 0,
             lanes: Lanes::detect(),
+            mappings: 0,
+            refused: false,
+            sparse: None,
         })
     }
 
@@ -114,28 +160,50 @@ impl Memory {
         (offset < self.tree.size()).then_some(offset as u32)
     }
 
+    /// Counts the mappings that come of a chunk's change. False if there would be too many.
+    fn count_mappings(&mut self, number: usize, to: Chunk) -> bool {
+        let at = |number: Option<usize>| {
+            let chunk = number.and_then(|number| self.chunks.get(number));
+            chunk.copied().unwrap_or(Chunk::Absent)
+        };
+        let beside = [at(number.checked_sub(1)), at(number.checked_add(1))];
+        let edges = |chunk: Chunk| beside.iter().filter(|other| **other != chunk).count();
+        // Chunks that become alike need not become one mapping: what was counted stays, up to one for each.
+        let more = edges(to).saturating_sub(edges(at(Some(number))));
+        let more = more.min(self.chunks.len() - self.mappings);
+        if more > 0 && MAPPINGS.fetch_add(more, Ordering::Relaxed) + more > MAX_MAPPINGS {
+            MAPPINGS.fetch_sub(more, Ordering::Relaxed);
+            return false;
+        }
+        self.mappings += more;
+        true
+    }
+
+    fn forget_mappings(&mut self) {
+        MAPPINGS.fetch_sub(self.mappings, Ordering::Relaxed);
+        self.mappings = 0;
+    }
+
     /// Makes the chunk at a guest address readable, or writable. False if that changes nothing, or cannot be done.
     ///
     /// Called from the handler of faults too: it allocates nothing and takes no locks.
     pub(super) fn make(&mut self, address: u32, write: bool) -> bool {
         let number = (address >> self.shift) as usize;
-        let Some(chunk) = self.chunks.get_mut(number) else {
-            return false;
+        let from = match (self.chunks.get(number), write) {
+            (None | Some(Chunk::Dirty), _) | (Some(Chunk::Clean), false) => return false,
+            (Some(chunk), _) => *chunk,
         };
+        if !self.count_mappings(number, if write { Chunk::Dirty } else { Chunk::Clean }) {
+            return false;
+        }
         let (offset, length) = (number << self.shift, 1_usize << self.shift);
         let read_write = libc::PROT_READ | libc::PROT_WRITE;
-        let to = match (*chunk, write) {
-            (Chunk::Dirty, _) | (Chunk::Clean, false) => return false,
-            (Chunk::Clean, true) => {
-                if self.mapping.protect(GUARD + offset, length, read_write).is_err() {
-                    return false;
-                }
-                Chunk::Dirty
-            }
-            (Chunk::Absent, _) => {
-                if self.mapping.protect(GUARD + offset, length, read_write).is_err() {
-                    return false;
-                }
+        if self.mapping.protect(GUARD + offset, length, read_write).is_err() {
+            return false;
+        }
+        let to = match from {
+            Chunk::Clean | Chunk::Dirty => Chunk::Dirty,
+            Chunk::Absent => {
                 for at in (offset..offset + length).step_by(PAGE_BYTES) {
                     if let Some(bytes) = self.tree.page_bytes((at / PAGE_BYTES) as u32) {
                         // SAFETY: within the chunk, which was just made writable; a page is copied whole.
@@ -153,14 +221,16 @@ impl Memory {
                 }
             }
         };
-        self.dirty += usize::from(to == Chunk::Dirty);
-        *chunk = to;
+        if let Some(chunk) = self.chunks.get_mut(number) {
+            self.dirty += usize::from(to == Chunk::Dirty);
+            *chunk = to;
+        }
         true
     }
 
-    /// A range that can be read, or written: its host address. `None` if it is not all in memory.
+    /// A range that can be read, or written: its host address. `None` if it is not all in memory, or the host refuses.
     fn range(&mut self, address: u32, length: u32, write: bool) -> Option<*mut u8> {
-        if u64::from(address) + u64::from(length) > self.tree.size() {
+        if u64::from(address) + u64::from(length) > self.tree.size() || self.sparse.is_some() {
             return None;
         }
         if length > 0 {
@@ -172,11 +242,18 @@ impl Memory {
                     Chunk::Absent => false,
                 };
                 if !ready && !self.make(number << self.shift, write) {
+                    self.refused = true;
                     return None;
                 }
             }
         }
         Some(self.mapping.at(GUARD + address as usize))
+    }
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        self.forget_mappings();
     }
 }
 
@@ -190,7 +267,9 @@ impl DataMemory for Flat {
     }
 
     fn load(&mut self, address: u32, width: Width) -> Option<u32> {
-        let from = self.get_mut().range(address, width as u32, false)?;
+        let Some(from) = self.get_mut().range(address, width as u32, false) else {
+            return self.sparse()?.load(address, width);
+        };
         // SAFETY: that many bytes can be read there.
         Some(unsafe {
             match width {
@@ -202,7 +281,9 @@ impl DataMemory for Flat {
     }
 
     fn store(&mut self, address: u32, width: Width, value: u32) -> Option<()> {
-        let to = self.get_mut().range(address, width as u32, true)?;
+        let Some(to) = self.get_mut().range(address, width as u32, true) else {
+            return self.sparse()?.store(address, width, value);
+        };
         // SAFETY: that many bytes can be written there.
         unsafe {
             match width {
@@ -218,22 +299,36 @@ impl DataMemory for Flat {
         if address as usize % LEAF_BYTES + length > LEAF_BYTES {
             return None;
         }
-        Space::read(self, address, length as u32)
+        let Some(from) = self.get_mut().range(address, length as u32, false) else {
+            return self.sparse()?.bytes(address, length);
+        };
+        // SAFETY: that many bytes can be read there, and nothing writes while `self` is borrowed.
+        Some(unsafe { std::slice::from_raw_parts(from, length) })
     }
 
     fn write(&mut self, address: u32, bytes: &[u8]) -> Option<()> {
         if address as usize % LEAF_BYTES + bytes.len() > LEAF_BYTES {
             return None;
         }
-        Space::write(self, address, bytes.len() as u32)?.copy_from_slice(bytes);
+        match Space::write(self, address, bytes.len() as u32) {
+            Some(to) => to.copy_from_slice(bytes),
+            None => self.sparse()?.write(address, bytes)?,
+        }
         Some(())
     }
 
     fn copy(&mut self, address: u32, length: u32) -> Option<Vec<u8>> {
-        Space::read(self, address, length).map(<[u8]>::to_vec)
+        match Space::read(self, address, length) {
+            Some(bytes) => Some(bytes.to_vec()),
+            None => self.sparse()?.copy(address, length),
+        }
     }
 
     fn tree(&mut self) -> &Tree {
+        if self.is_sparse() {
+            let memory = self.get_mut();
+            return memory.sparse.as_mut().map_or(&memory.tree, Sparse::tree);
+        }
         if self.get().dirty == 0 {
             return &self.get().tree;
         }
@@ -244,6 +339,7 @@ impl DataMemory for Flat {
             chunks,
             dirty,
             lanes,
+            ..
         } = self.get_mut();
         let (length, size) = (1_usize << *shift, tree.size() as usize);
         let numbers: Vec<usize> = (0..chunks.len())

@@ -95,14 +95,18 @@ impl Machine {
     }
 
     fn enter(&mut self, code: &Code, until: u64) -> Next {
+        if self.machine.memory().is_sparse() {
+            return Next::Steps(u64::MAX);
+        }
         let earned = self.machine.steps().saturating_sub(self.start).saturating_add(CREDIT);
         if self.spent > earned {
             self.spent = 0;
             self.start = self.machine.steps().saturating_add(WHILE);
             return Next::Steps(WHILE);
         }
-        let Some(entry) = code.entry(self.machine.pc()) else {
-            return Next::Step;
+        let pc = self.machine.pc();
+        let Some(entry) = code.entry(pc) else {
+            return Next::Steps(code.steps_past(pc));
         };
         self.enter_at(code, entry, until)
     }
@@ -195,12 +199,9 @@ impl Machine {
         {
             *running.pc = applied.pc;
             *running.steps += applied.steps;
-            return Next::Enter;
         }
-        // Its plain code: entered past the place where it leaves.
-        match code.entry(*running.pc) {
-            Some(entry) => self.enter_at(code, entry, until),
-            None => Next::Step,
-        }
+        // If it declined, its plain code: that is entered past the place where it leaves. Not from here, since a program
+        // may have every call declined, and the host's stack has an end.
+        Next::Enter
     }
 }
