@@ -3,7 +3,7 @@
 
 use bench_programs::{mix_in, size};
 
-const N: usize = size(12, 7);
+const N: usize = size(13, 7);
 
 struct Board {
     columns: [bool; N],

@@ -63,6 +63,9 @@ impl Target {
     }
 }
 
+/// Builds programs in C for the machine.
+pub(crate) const MACHINE_COMPILER: &str = "riscv64-unknown-elf-gcc";
+
 const RISCV: [&str; 6] = [
     "-std=gnu11",
     "-O2",
@@ -186,32 +189,76 @@ impl Builder {
         Ok(directory.join(triple).join("release/examples"))
     }
 
+    /// Builds a program in C that calls routines of `surety-guest`, for the machine. `macros` are what it leaves open: its
+    /// sizes. With `memory`, those that copy, fill and compare memory are among the routines.
+    pub(crate) fn routine(&self, program: &Program, macros: &[(&str, u32)], memory: bool) -> Result<PathBuf> {
+        let directory = self.out.with_file_name("intrinsics");
+        fs::create_dir_all(&directory)?;
+        let sizes: Vec<String> = macros.iter().map(|(_, value)| value.to_string()).collect();
+        let kind = if memory { "memory.elf" } else { "elf" };
+        let out = directory.join(format!("{}.{}.{kind}", program.name, sizes.join(".")));
+        let guest = self.guest();
+        let mut command = self.machine();
+        for (name, value) in macros {
+            command.arg(format!("-D{name}={value}"));
+        }
+        if memory {
+            command.arg("-DSURETY_FAST_MEMORY");
+        }
+        command
+            .arg(self.here.join("harness/surety.c"))
+            .arg(&program.source)
+            .arg(guest.join("c/surety.c"))
+            .arg(guest.join("c/surety_fast.c"));
+        // The linker drops those that are not called. In an order that does not change.
+        let entries = fs::read_dir(guest.join("asm"))?.map(|entry| Ok(entry?.path()));
+        let mut routines = entries.collect::<Result<Vec<_>>>()?;
+        let of_memory = |path: &PathBuf| {
+            ["memcpy", "memset", "memcmp"]
+                .iter()
+                .any(|name| path.file_stem() == Some(OsStr::new(name)))
+        };
+        routines.retain(|path| memory || !of_memory(path));
+        routines.sort();
+        command.args(routines);
+        run(command.arg("-lgcc").arg("-o").arg(&out))?;
+        Ok(out)
+    }
+
+    /// What a guest program links against.
+    fn guest(&self) -> PathBuf {
+        self.here.join("../../crates/surety-guest")
+    }
+
+    /// The machine's compiler and linker, with all they need but sources.
+    fn machine(&self) -> Command {
+        let guest = self.guest();
+        let mut command = Command::new(MACHINE_COMPILER);
+        command.args(RISCV).args(RV32IM).arg("-I").arg(guest.join("include"));
+        command.args(["-static", "-Wl,--gc-sections,--nmagic,--build-id=none"]);
+        command.arg("-T").arg(guest.join("surety.ld"));
+        command
+    }
+
     fn link(&self, program: &Program, target: Target, library: Option<&Path>) -> Result<PathBuf> {
         let out = self.out.join(format!("{}.{}", program.name, target.ending()));
-        let guest = self.here.join("../../crates/surety-guest");
+        let guest = self.guest();
         let harness = |name: &str| self.here.join("harness").join(name);
         let what = library.unwrap_or(&program.source);
         let quick = self.size.define();
         let mut command;
         match target {
             Target::Machine => {
-                command = Command::new("riscv64-unknown-elf-gcc");
+                command = self.machine();
                 command
-                    .args(RISCV)
-                    .args(RV32IM)
                     .args(quick)
-                    .arg("-I")
-                    .arg(guest.join("include"));
-                command.args(["-static", "-Wl,--gc-sections,--nmagic,--build-id=none"]);
-                command.arg("-T").arg(guest.join("surety.ld"));
-                command
                     .arg(harness("surety.c"))
                     .arg(what)
                     .arg(guest.join("c/surety.c"))
                     .arg("-lgcc");
             }
             Target::Linux => {
-                command = Command::new("riscv64-unknown-elf-gcc");
+                command = Command::new(MACHINE_COMPILER);
                 command
                     .args(RISCV)
                     .args(RV32IM)
@@ -257,7 +304,7 @@ impl Builder {
                 command.arg(what).arg(harness("memory.c"));
             }
             Target::PolkaVm => {
-                command = Command::new("riscv64-unknown-elf-gcc");
+                command = Command::new(MACHINE_COMPILER);
                 command
                     .args(RISCV)
                     .args(RV32EM)
@@ -294,7 +341,7 @@ pub(crate) fn compilers() -> Vec<(&'static str, Result<String>)> {
     let rustc = debian_rustc().map_or_else(|| PathBuf::from("rustc"), PathBuf::from);
     vec![
         ("gcc", first_line("gcc", "--version")),
-        ("riscv-gcc", first_line("riscv64-unknown-elf-gcc", "--version")),
+        ("riscv-gcc", first_line(MACHINE_COMPILER, "--version")),
         ("clang", first_line("clang", "--version")),
         ("rustc", first_line(rustc, "--version")),
     ]

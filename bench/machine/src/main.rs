@@ -3,6 +3,7 @@
 mod builds;
 mod clock;
 mod figures;
+mod intrinsics;
 mod isolation;
 mod measure;
 mod peer;
@@ -13,14 +14,14 @@ mod suite;
 
 use anyhow::{Context, Result, bail};
 use builds::{Builder, Size};
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use clock::Clock;
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
 use report::Report;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Measures the machine's engines, native code and other engines on the programs of bench/machine/programs.
 #[derive(Parser)]
@@ -31,6 +32,9 @@ struct Arguments {
     /// Only these columns, separated by commas; `native` is always measured.
     #[arg(long, value_delimiter = ',')]
     peers: Vec<String>,
+    /// Only this part. Of a whole run's results, the others stay as they are.
+    #[arg(long, conflicts_with_all = ["programs", "peers"])]
+    only: Option<Part>,
     /// How often each is run. Slow ones run less: qemu at most 3 times, the interpreter once.
     #[arg(long, default_value_t = 5)]
     rounds: usize,
@@ -43,9 +47,17 @@ struct Arguments {
     /// The processor that all runs are pinned to. Unless given: the last one.
     #[arg(long)]
     cpu: Option<usize>,
-    /// Where machine.json and machine.md go. Unless given: bench/results, and only for a whole run of all programs.
+    /// Where machine.json and machine.md go. Unless given: bench/results, and only for a whole run of all programs, or of
+    /// a part.
     #[arg(long)]
     out: Option<PathBuf>,
+}
+
+/// A part that can be measured by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// The engine's intrinsics.
+    Intrinsics,
 }
 
 fn main() -> Result<()> {
@@ -57,13 +69,17 @@ fn main() -> Result<()> {
     }
     let arguments = Arguments::parse();
     let here = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
-    let programs = suite::programs(&here.join("programs"), &arguments.programs)?;
     let size = if arguments.quick { Size::Quick } else { Size::Full };
+    let rounds = if arguments.quick { 1 } else { arguments.rounds.max(1) };
     let builder = Builder {
         out: here.join("../target/programs").join(size.name()),
         here: here.clone(),
         size,
     };
+    if arguments.only == Some(Part::Intrinsics) {
+        return only_intrinsics(&arguments, &builder, rounds);
+    }
+    let programs = suite::programs(&here.join("programs"), &arguments.programs)?;
     eprintln!(
         "bench: building {} programs for {} targets",
         programs.len(),
@@ -74,15 +90,14 @@ fn main() -> Result<()> {
     let Present {
         peers,
         mut versions,
-        missing,
+        mut missing,
     } = present(&arguments.peers)?;
     for (name, version) in builds::compilers() {
         if let Ok(version) = version {
             versions.push((name, version));
         }
     }
-    let cpu = pin(arguments.cpu)?;
-    let rounds = if arguments.quick { 1 } else { arguments.rounds.max(1) };
+    let machine = machine(pin(arguments.cpu)?)?;
     let mut rows = Vec::new();
     for program in &programs {
         eprint!("bench: {}", program.name);
@@ -96,7 +111,7 @@ fn main() -> Result<()> {
         eprintln!();
         rows.push(row);
     }
-    let figures = if arguments.peers.is_empty() || arguments.peers.iter().any(|peer| peer == "engine") {
+    let mut figures = if arguments.peers.is_empty() || arguments.peers.iter().any(|peer| peer == "engine") {
         eprintln!("bench: translation, start, dissection");
         figures::measure(
             &here.join("../../programs/elf/explorer.elf"),
@@ -108,6 +123,15 @@ fn main() -> Result<()> {
     } else {
         Vec::new()
     };
+    if arguments.programs.is_empty() && peers.iter().any(|peer| peer.name() == "engine") {
+        match builds::first_line(builds::MACHINE_COMPILER, "--version") {
+            Ok(_) => figures.push((
+                intrinsics::KEY,
+                intrinsics::measure(&builder, rounds, arguments.clock, &machine)?,
+            )),
+            Err(error) => missing.push((intrinsics::KEY, format!("{error:#}"))),
+        }
+    }
     let report = Report {
         rows,
         peers: peers.iter().map(|peer| peer.name()).collect(),
@@ -117,11 +141,16 @@ fn main() -> Result<()> {
         rounds,
         quick: arguments.quick,
         clock: arguments.clock.to_string(),
-        machine: machine(cpu)?,
+        machine,
     };
     print!("{}", report.table());
     for line in report.figures_in_words() {
         println!("{line}");
+    }
+    if let Some((_, figures)) = report.figures.iter().find(|(name, _)| *name == intrinsics::KEY) {
+        for line in intrinsics::lines(figures) {
+            println!("{line}");
+        }
     }
     let failed = report
         .rows
@@ -133,12 +162,39 @@ fn main() -> Result<()> {
         eprintln!("bench: {failed} results are missing, see above");
     }
     let whole = arguments.programs.is_empty() && arguments.peers.is_empty() && !arguments.quick;
-    let Some(out) = arguments.out.or_else(|| whole.then(|| here.join("../results"))) else {
+    let Some(out) = arguments.out.or_else(|| whole.then(|| here.join(RESULTS))) else {
         return Ok(());
     };
-    fs::create_dir_all(&out)?;
-    fs::write(out.join("machine.json"), format!("{:#}\n", report.json()))?;
-    fs::write(out.join("machine.md"), report.page())?;
+    write(&out, &report.json(), &report.page())
+}
+
+/// Where results go that are committed, from the benchmark's directory.
+const RESULTS: &str = "../results";
+
+/// Measures the engine's intrinsics, and replaces their part of the results.
+fn only_intrinsics(arguments: &Arguments, builder: &Builder, rounds: usize) -> Result<()> {
+    let machine = machine(pin(arguments.cpu)?)?;
+    let measured = intrinsics::measure(builder, rounds, arguments.clock, &machine)?;
+    let section = intrinsics::section(&measured);
+    print!("{section}");
+    let results = || (!arguments.quick).then(|| builder.here.join(RESULTS));
+    let Some(out) = arguments.out.clone().or_else(results) else {
+        return Ok(());
+    };
+    let before = |name: &str| fs::read_to_string(out.join(name)).ok();
+    let mut json = before("machine.json").map_or_else(|| Ok(json!({})), |text| serde_json::from_str(&text))?;
+    let object: &mut Map<String, Value> = json.as_object_mut().context("machine.json is no object")?;
+    object.insert(intrinsics::KEY.to_owned(), measured);
+    let page = before("machine.md").unwrap_or_default();
+    let page = page.split(intrinsics::HEADING).next().unwrap_or_default().trim_end();
+    let gap = if page.is_empty() { "" } else { "\n\n" };
+    write(&out, &json, &format!("{page}{gap}{section}"))
+}
+
+fn write(out: &Path, json: &Value, page: &str) -> Result<()> {
+    fs::create_dir_all(out)?;
+    fs::write(out.join("machine.json"), format!("{json:#}\n"))?;
+    fs::write(out.join("machine.md"), page)?;
     eprintln!("bench: machine.json and machine.md are written");
     Ok(())
 }

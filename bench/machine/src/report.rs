@@ -1,5 +1,6 @@
 //! The results: a table to look at, JSON to check, a page to read.
 
+use crate::intrinsics;
 use crate::measure::Row;
 use crate::statistics::{Spread, geometric_mean, rounded};
 use serde_json::{Map, Value, json};
@@ -303,6 +304,9 @@ impl Report {
         );
         for (name, why) in &self.missing {
             let _ = writeln!(text, "- **{name} is missing**: {why}");
+        }
+        if let Some((_, figures)) = self.figures.iter().find(|(name, _)| *name == intrinsics::KEY) {
+            let _ = write!(text, "\n{}", intrinsics::section(figures));
         }
         text
     }

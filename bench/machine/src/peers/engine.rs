@@ -1,4 +1,4 @@
-//! The fast engine, `surety-engine`; and the same engine with counting compiled out.
+//! The fast engine, `surety-engine`; the same engine with counting compiled out; and without host code for known routines.
 
 use super::interpreter::checksum;
 use crate::builds::Target;
@@ -14,19 +14,43 @@ use surety_machine::{MemoryPreimages, Program, Status};
 pub(crate) struct Engine {
     /// Counts steps, as it always does outside of this benchmark.
     pub(crate) metered: bool,
+    /// Has host code for the routines it knows, as it always does outside of this benchmark.
+    pub(crate) intrinsics: bool,
+}
+
+impl Engine {
+    /// As it is used.
+    pub(crate) const WHOLE: Self = Self {
+        metered: true,
+        intrinsics: true,
+    };
+    /// Counting compiled out.
+    pub(crate) const UNMETERED: Self = Self {
+        metered: false,
+        ..Self::WHOLE
+    };
+    /// Known routines translated as any other code.
+    pub(crate) const PLAIN: Self = Self {
+        intrinsics: false,
+        ..Self::WHOLE
+    };
 }
 
 impl Peer for Engine {
     fn name(&self) -> &'static str {
-        if self.metered { "engine" } else { "engine_unmetered" }
+        match (self.metered, self.intrinsics) {
+            (true, true) => "engine",
+            (true, false) => "engine_plain",
+            (false, _) => "engine_unmetered",
+        }
     }
 
     fn version(&self) -> Result<String> {
         surety_engine::translated_here().map_err(|why| anyhow!("{why}"))?;
-        Ok(if self.metered {
-            "surety-engine of this repository"
-        } else {
-            "the same, counting compiled out"
+        Ok(match (self.metered, self.intrinsics) {
+            (true, true) => "surety-engine of this repository",
+            (true, false) => "the same, without host code for known routines",
+            (false, _) => "the same, counting compiled out",
         }
         .into())
     }
@@ -39,7 +63,7 @@ impl Peer for Engine {
         let program = Program::from_elf(&fs::read(built)?)?;
         let options = Options {
             metered: self.metered,
-            ..Options::default()
+            intrinsics: self.intrinsics,
         };
         let code = surety_engine::translate(&program, options)?.context("the program cannot be translated here")?;
         Ok(Box::new(Translated {
