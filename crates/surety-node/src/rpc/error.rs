@@ -54,24 +54,26 @@ pub(super) fn object(error: &ProviderError) -> ErrorObjectOwned {
                 code::BUDGET
             }
             RunFailure::Cancelled => code::BUSY,
-            RunFailure::Internal(_) => code::INTERNAL,
+            RunFailure::Internal(_) => return inside(error),
         },
         ProviderError::Chain(_) => {
             // The endpoint's URL may hold a key.
             tracing::warn!(%error, "a request failed for the L1 endpoint");
             return ErrorObjectOwned::owned(code::BUSY, "the registry cannot be read now; retry later", None::<()>);
         }
-        ProviderError::Store(_) | ProviderError::Internal(_) => {
-            // Paths and the like are for the operator, not for strangers.
-            tracing::error!(%error, "a request failed inside");
-            return ErrorObjectOwned::owned(
-                code::INTERNAL,
-                "internal error; the operator's log has the cause",
-                None::<()>,
-            );
-        }
+        ProviderError::Store(_) | ProviderError::Internal(_) => return inside(error),
     };
     ErrorObjectOwned::owned(code, error.to_string(), None::<()>)
+}
+
+/// Paths, differences of engines and the like are for the operator, not for strangers.
+fn inside(error: &ProviderError) -> ErrorObjectOwned {
+    tracing::error!(%error, "a request failed inside");
+    ErrorObjectOwned::owned(
+        code::INTERNAL,
+        "internal error; the operator's log has the cause",
+        None::<()>,
+    )
 }
 
 /// A run that did not halt with 0, as Ethereum's tools expect it: error 3 with the output as data.
@@ -110,5 +112,13 @@ mod tests {
         let told = object(&ProviderError::Chain(words));
         assert_eq!(told.code(), code::BUSY);
         assert_eq!(told.message(), "the registry cannot be read now; retry later");
+    }
+
+    #[test]
+    fn strangers_are_not_told_how_a_run_failed() {
+        let failure = RunFailure::Internal("the engines differ after step 7".into());
+        let told = object(&ProviderError::Pool(PoolError::Run(failure)));
+        assert_eq!(told.code(), code::INTERNAL);
+        assert_eq!(told.message(), "internal error; the operator's log has the cause");
     }
 }
