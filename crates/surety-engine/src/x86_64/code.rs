@@ -6,11 +6,12 @@ use surety_machine::Program;
 
 use super::{
     assembler::JUMP_THROUGH_TABLE,
-    blocks::{HOST, Marks, Plan},
+    blocks::{HOST, MAX_BLOCK, Marks, Plan},
     fault,
     frame::Context,
     mapping::Mapping,
     places::Places,
+    rotations::Recipe,
     translate::{self, Block, Change, FIXED_BYTES, MAX_BYTES, Translated, Turn},
 };
 use crate::intrinsics::{self, Intrinsic};
@@ -211,6 +212,19 @@ impl Code {
             .map_or(block.places, |change| change.places)
     }
 
+    /// What is to be made again after a fault at an instruction.
+    pub(super) fn recipes(&self, index: u32) -> impl Iterator<Item = &Recipe> {
+        let first = self.block_of(index).map_or(index, |block| block.first);
+        let recipes = &self.translated.recipes;
+        let start = recipes.partition_point(|recipe| recipe.until < first);
+        recipes
+            .get(start..)
+            .unwrap_or_default()
+            .iter()
+            .take(2 * MAX_BLOCK)
+            .filter(move |recipe| recipe.after < index && index <= recipe.until)
+    }
+
     /// The places with a number.
     pub(super) fn places(&self, number: u32) -> &Places {
         match self.translated.places.get(number as usize) {
@@ -292,6 +306,7 @@ impl Code {
             blocks,
             turns,
             changes,
+            recipes,
             places,
             lengths,
             closed,
@@ -308,6 +323,7 @@ impl Code {
             blocks.len(),
             turns.len(),
             changes.len(),
+            recipes.len(),
             places.len(),
             self.functions.len(),
         ];
@@ -336,6 +352,11 @@ impl Code {
                 bytes.extend(number.to_le_bytes());
             }
         }
+        for recipe in recipes {
+            bytes.extend(recipe.after.to_le_bytes());
+            bytes.extend(recipe.until.to_le_bytes());
+            bytes.extend([recipe.guest, recipe.from, recipe.left, recipe.count]);
+        }
         for places in places {
             bytes.extend(places.bytes());
         }
@@ -361,12 +382,14 @@ impl Code {
         };
         let (length, count) = (number()? as usize, number()? as usize);
         let (block_count, turn_count) = (number()?, number()?);
-        let (change_count, places_count, function_count) = (number()?, number()?, number()?);
+        let (change_count, recipe_count) = (number()?, number()?);
+        let (places_count, function_count) = (number()?, number()?);
         let (enter, miss, fault) = (number()?, number()?, number()?);
         if count != program.instructions().len()
             || block_count as usize > count
             || turn_count as usize > 4 * count
             || change_count as usize > count
+            || recipe_count as usize > 2 * count
         {
             return None;
         }
@@ -394,6 +417,19 @@ impl Code {
             changes.push(Change {
                 at: number()?,
                 places: number().filter(|places| *places < places_count)?,
+            });
+        }
+        let mut recipes = Vec::with_capacity(recipe_count as usize);
+        for _ in 0..recipe_count {
+            let (after, until) = (number()?, number()?);
+            let [guest, from, left, shift] = number()?.to_le_bytes();
+            recipes.push(Recipe {
+                after,
+                until,
+                guest,
+                from,
+                left,
+                count: shift,
             });
         }
         let mut places = Vec::new();
@@ -428,6 +464,7 @@ impl Code {
             blocks,
             turns,
             changes,
+            recipes,
             places,
             lengths: lengths.to_vec(),
             closed,

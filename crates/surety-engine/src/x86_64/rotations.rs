@@ -2,6 +2,8 @@
 
 use surety_machine::{Decoded, Effect, Op};
 
+use super::swaps::accesses;
+
 /// What an instruction is in a rotation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Part {
@@ -14,76 +16,100 @@ pub(super) enum Part {
     Whole { from: u8, to: u8, right: u8 },
 }
 
-/// Instructions of a block, by their numbers in it, and what they come to.
-#[derive(Clone, Copy)]
-struct Rotation {
-    first: usize,
-    second: usize,
-    last: usize,
-    from: u8,
-    to: u8,
-    right: u8,
+/// How to make again what the host leaves out: after a fault within a rotation, or where what one of its shifts makes is
+/// overwritten before anybody sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub(super) struct Recipe {
+    /// For faults after this instruction, by its number.
+    pub(super) after: u32,
+    /// And up to this one.
+    pub(super) until: u32,
+    /// The guest register to make: `from` shifted by `count`, to the left if `left` is 1.
+    pub(super) guest: u8,
+    pub(super) from: u8,
+    pub(super) left: u8,
+    pub(super) count: u8,
 }
 
-/// Finds the rotations of a block: what each of its instructions is in one. They do not share instructions. `within`
-/// gets the instructions that code cannot be entered at, since what is before them is done later.
-pub(super) fn find(block: &[Option<Decoded>], parts: &mut Vec<Part>, mut within: impl FnMut(usize)) {
-    parts.clear();
-    parts.resize(block.len(), Part::None);
-    for index in 0..block.len() {
-        let Some(rotation) = rotation(block, index) else {
-            continue;
-        };
-        let Rotation {
-            first,
-            second,
-            last,
-            from,
-            to,
-            right,
-        } = rotation;
-        let free = |index: &usize| parts.get(*index) == Some(&Part::None);
-        if ![first, second, last].iter().all(free) {
-            continue;
-        }
-        for (index, part) in [
-            (first, Part::Nothing),
-            (second, Part::Whole { from, to, right }),
-            (last, Part::Nothing),
-        ] {
-            if let Some(place) = parts.get_mut(index) {
-                *place = part;
+/// Instructions of a block, by their numbers in it, and what they are.
+struct Rotation {
+    parts: [(usize, Part); 3],
+    /// The first that does nothing by itself, and the last.
+    first: usize,
+    last: usize,
+    /// What the shifts make that are left out, if an access to memory may fault before nobody sees it any more.
+    recipes: [Option<Recipe>; 2],
+}
+
+/// What is found about a block, kept from one to the next.
+#[derive(Debug, Default)]
+pub(super) struct Rotations {
+    /// What each instruction is in a rotation.
+    pub(super) parts: Vec<Part>,
+    /// Numbers of the instructions that code cannot be entered at, since what is before them is done later.
+    pub(super) within: Vec<usize>,
+    pub(super) recipes: Vec<Recipe>,
+}
+
+impl Rotations {
+    /// Finds the rotations of a block. They do not share instructions.
+    pub(super) fn find(&mut self, block: &[Option<Decoded>]) {
+        self.parts.clear();
+        self.parts.resize(block.len(), Part::None);
+        self.within.clear();
+        self.recipes.clear();
+        for index in 0..block.len() {
+            let Some(rotation) = rotation(block, index) else {
+                continue;
+            };
+            let free = |index: usize| self.parts.get(index) == Some(&Part::None);
+            if !rotation.parts.iter().all(|(index, _)| free(*index)) {
+                continue;
             }
+            for (index, part) in rotation.parts {
+                if let Some(place) = self.parts.get_mut(index) {
+                    *place = part;
+                }
+            }
+            self.within.extend(rotation.first + 1..=rotation.last);
+            self.recipes.extend(rotation.recipes.into_iter().flatten());
         }
-        (first + 1..=last).for_each(&mut within);
     }
 }
 
 /// A rotation that the instructions from `index` on make: two shifts of one register, and what puts them together, the
-/// shifts perhaps apart from each other and from it. What lies between does not touch any of them, and can neither
-/// fault nor leave.
+/// shifts perhaps apart from each other and from it. What lies between does not touch any of them, and cannot leave; it
+/// may fault as long as the register is still there that all is made from.
 fn rotation(block: &[Option<Decoded>], index: usize) -> Option<Rotation> {
-    let first = pure(block, index)?;
+    let mut walk = Walk {
+        block,
+        from: 0,
+        intact: true,
+        accessed: false,
+    };
+    let first = walk.see(index)?;
     let (from, part) = (first.rs1, first.rd);
     if !matches!(first.op, Op::Slli | Op::Srli) || first.imm == 0 || from == 0 || part == 0 || from == part {
         return None;
     }
-    let (mut second, mut other) = (index + 1, pure(block, index + 1)?);
+    walk.from = from;
+    let (mut second, mut other) = (index + 1, walk.see(index + 1)?);
     loop {
         let complement = matches!((first.op, other.op), (Op::Slli, Op::Srli) | (Op::Srli, Op::Slli));
         if complement && other.rs1 == from && other.imm + first.imm == 32 {
             break;
         }
-        if other.rd == from || touches(&other, part) {
+        if !walk.intact || touches(&other, part) {
             return None;
         }
         second += 1;
-        other = pure(block, second)?;
+        other = walk.see(second)?;
     }
     if other.rd == 0 || other.rd == part {
         return None;
     }
-    let (mut last, mut sum) = (second + 1, pure(block, second + 1)?);
+    let (mut last, mut sum) = (second + 1, walk.see(second + 1)?);
     loop {
         if matches!(sum.op, Op::Or | Op::Xor | Op::Add)
             && [(part, other.rd), (other.rd, part)].contains(&(sum.rs1, sum.rs2))
@@ -94,46 +120,96 @@ fn rotation(block: &[Option<Decoded>], index: usize) -> Option<Rotation> {
             return None;
         }
         last += 1;
-        sum = pure(block, last)?;
+        sum = walk.see(last)?;
     }
-    // The parts are not seen after it, and the result takes the place of one of them.
-    let dead = |register: u8| register == sum.rd || is_dead(block, register, last + 1);
-    let right = if first.op == Op::Srli { first.imm } else { other.imm };
-    (sum.rd != 0 && [part, other.rd].contains(&sum.rd) && dead(part) && dead(other.rd)).then_some(Rotation {
-        first: index,
-        second,
-        last,
+    if sum.rd == 0 || ![part, other.rd].contains(&sum.rd) {
+        return None;
+    }
+    let right = if first.op == Op::Srli { first.imm } else { other.imm } as u8;
+    let whole = Part::Whole {
         from,
         to: sum.rd,
-        right: right as u8,
+        right,
+    };
+    let recipe = |shift: &Decoded, after: usize, until: usize| Recipe {
+        after: after as u32,
+        until: until as u32,
+        guest: shift.rd,
+        from,
+        left: u8::from(shift.op == Op::Slli),
+        count: shift.imm as u8,
+    };
+    // The result takes the place of one of the parts.
+    let (own, rest, (dead, after)) = if sum.rd == part {
+        ((&first, index), second, (&other, second))
+    } else {
+        ((&other, second), index, (&first, index))
+    };
+    let before = (walk.intact, walk.accessed);
+    if let Some(gone) = walk.gone(dead.rd, last + 1) {
+        return Some(Rotation {
+            parts: [(index, Part::Nothing), (second, whole), (last, Part::Nothing)],
+            first: index,
+            last,
+            recipes: [
+                walk.accessed.then(|| recipe(own.0, own.1, last)),
+                walk.accessed.then(|| recipe(dead, after, gone)),
+            ],
+        });
+    }
+    // The other part may be seen later, and is made where it was; the rest is done where all comes together.
+    let (intact, accessed) = before;
+    intact.then(|| Rotation {
+        parts: [(own.1, Part::Nothing), (rest, Part::None), (last, whole)],
+        first: own.1,
+        last,
+        recipes: [accessed.then(|| recipe(own.0, own.1, last)), None],
     })
+}
+
+/// A walk along a block, from the first of a rotation's instructions on.
+struct Walk<'a> {
+    block: &'a [Option<Decoded>],
+    /// The register that all is made from, and whether it still holds it.
+    from: u8,
+    intact: bool,
+    /// Whether an access to memory was seen.
+    accessed: bool,
+}
+
+impl Walk<'_> {
+    /// The next instruction; `None` if it may leave, or fault when what was left out could not be made again.
+    fn see(&mut self, index: usize) -> Option<Decoded> {
+        let instruction = self.block.get(index).copied().flatten()?;
+        match instruction.op.instruction().effect {
+            Effect::Set(_) | Effect::Nothing => {}
+            Effect::Load(..) | Effect::Store(_) if self.intact => self.accessed = true,
+            _ => return None,
+        }
+        self.intact &= self.from == 0 || accesses(&instruction, Part::None).1 != self.from;
+        Some(instruction)
+    }
+}
+
+impl Walk<'_> {
+    /// Where a register is overwritten that nobody reads from `index` on, with nothing that leaves before.
+    fn gone(&mut self, register: u8, mut index: usize) -> Option<usize> {
+        loop {
+            let next = self.see(index)?;
+            let ([a, b], to) = accesses(&next, Part::None);
+            if [a, b].contains(&register) {
+                return None;
+            }
+            if to == register {
+                return Some(index);
+            }
+            index += 1;
+        }
+    }
 }
 
 /// Whether an instruction reads or writes a register.
 fn touches(instruction: &Decoded, register: u8) -> bool {
-    [instruction.rd, instruction.rs1, instruction.rs2].contains(&register)
-}
-
-/// The instruction at `index`, if it is in the block and only sets a register.
-fn pure(block: &[Option<Decoded>], index: usize) -> Option<Decoded> {
-    let instruction = block.get(index).copied().flatten()?;
-    matches!(instruction.op.instruction().effect, Effect::Set(_) | Effect::Nothing).then_some(instruction)
-}
-
-/// Whether nobody sees what a register holds before the instruction at `index`: it is overwritten in this block, and
-/// nothing before that reads it or can leave the block.
-fn is_dead(block: &[Option<Decoded>], register: u8, index: usize) -> bool {
-    for slot in block.get(index..).unwrap_or_default() {
-        let Some(instruction) = slot else { return false };
-        if !matches!(instruction.op.instruction().effect, Effect::Set(_) | Effect::Nothing)
-            || instruction.rs1 == register
-            || instruction.rs2 == register
-        {
-            return false;
-        }
-        if instruction.rd == register {
-            return true;
-        }
-    }
-    false
+    let ([a, b], to) = accesses(instruction, Part::None);
+    [a, b, to].contains(&register)
 }

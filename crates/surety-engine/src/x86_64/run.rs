@@ -165,6 +165,15 @@ impl Machine {
             }
         }
         *running.registers = context.registers;
+        if let Some(located) = &fault {
+            for recipe in code.recipes(located.pc >> 2) {
+                let from = context.registers.get(usize::from(recipe.from));
+                if let (Some(from), Some(to)) = (from, running.registers.get_mut(usize::from(recipe.guest))) {
+                    let count = u32::from(recipe.count & 31);
+                    *to = if recipe.left == 1 { from << count } else { from >> count };
+                }
+            }
+        }
         if reason == Reason::Limit as u32 {
             return Next::Steps(context.steps);
         }

@@ -15,7 +15,7 @@ use super::{
     blocks::{HOST, Marks, Plan, end_of, far_target, skips, target},
     frame::{self, Reason, context},
     places::{Move, Places},
-    rotations::{self, Part},
+    rotations::{Part, Recipe, Rotations},
     swaps::{Planner, Swap},
 };
 
@@ -73,6 +73,8 @@ pub(super) struct Translated {
     pub(super) turns: Vec<Turn>,
     /// By their instructions.
     pub(super) changes: Vec<Change>,
+    /// By the rotations' first instructions.
+    pub(super) recipes: Vec<Recipe>,
     /// All sets of places by their numbers. The first is that of the table of entries.
     pub(super) places: Vec<Places>,
     /// For each guest instruction, how many bytes its host code has; 0 for one that belongs to the one before.
@@ -132,7 +134,8 @@ struct Translator<'a> {
     turns: Vec<Turn>,
     /// Where the present block starts, and what its instructions are in rotations.
     first: usize,
-    rotated: Vec<Part>,
+    rotations: Rotations,
+    recipes: Vec<Recipe>,
     /// Instructions that code cannot be entered at.
     closed: Marks,
     /// The blocks so far.
@@ -166,7 +169,8 @@ pub(super) fn translate(
         extra: 0,
         turns: Vec::new(),
         first: 0,
-        rotated: Vec::new(),
+        rotations: Rotations::default(),
+        recipes: Vec::new(),
         closed: Marks::new(instructions.len()),
         blocks: Vec::new(),
         limits: Vec::new(),
@@ -194,6 +198,7 @@ pub(super) fn translate(
         blocks: translator.blocks,
         turns: translator.turns,
         changes: translator.changes,
+        recipes: translator.recipes,
         places: translator.all,
         lengths,
         closed: translator.closed,
@@ -302,9 +307,17 @@ impl Translator<'_> {
         let end = first + count;
         let block = self.instructions.get(first..end).unwrap_or_default();
         self.first = first;
-        let closed = &mut self.closed;
-        rotations::find(block, &mut self.rotated, |index| closed.set(first + index));
-        self.planner.plan(block, &self.rotated, &self.places);
+        self.rotations.find(block);
+        for index in &self.rotations.within {
+            self.closed.set(first + index);
+        }
+        let start = first as u32;
+        self.recipes.extend(self.rotations.recipes.iter().map(|recipe| Recipe {
+            after: start + recipe.after,
+            until: start + recipe.until,
+            ..*recipe
+        }));
+        self.planner.plan(block, &self.rotations.parts, &self.places);
         for left in (1..turns).rev() {
             self.extra = (left * count) as u32;
             self.turns.push(Turn {
@@ -442,7 +455,7 @@ impl Translator<'_> {
                     places: self.number,
                 });
             }
-            let (taken, jumped) = match self.rotated.get(index - first).copied().unwrap_or_default() {
+            let (taken, jumped) = match self.rotations.parts.get(index - first).copied().unwrap_or_default() {
                 Part::None => self.instruction(index, end),
                 Part::Nothing => (1, false),
                 Part::Whole { from, to, right } => {
@@ -500,7 +513,7 @@ impl Translator<'_> {
     fn following(&self, index: usize, end: usize) -> Option<Decoded> {
         let next = index + 1;
         // What belongs to a rotation goes with nothing else.
-        let free = self.rotated.get(next.wrapping_sub(self.first)) == Some(&Part::None);
+        let free = self.rotations.parts.get(next.wrapping_sub(self.first)) == Some(&Part::None);
         if next < end && free {
             self.instructions.get(next).copied().flatten()
         } else {

@@ -9,7 +9,7 @@ use super::{
     assembler::Reg,
     blocks::{HOST, Marks, end_of},
     places::Places,
-    rotations,
+    rotations::Rotations,
     swaps::accesses,
 };
 
@@ -170,13 +170,17 @@ impl Zones {
             leaving
         }));
         let mut level = 0_i64;
-        let mut parts = Vec::new();
+        let mut rotations = Rotations::default();
         let mut first = 0;
         while first < instructions.len() {
             let end = end_of(instructions, starts, first);
             let block = instructions.get(first..end).unwrap_or_default();
-            rotations::find(block, &mut parts, |_| {});
-            for ((slot, part), change) in block.iter().zip(&parts).zip(depth.get(first..end).unwrap_or_default()) {
+            rotations.find(block);
+            for ((slot, part), change) in block
+                .iter()
+                .zip(&rotations.parts)
+                .zip(depth.get(first..end).unwrap_or_default())
+            {
                 level += i64::from(*change);
                 finder.weights.push(level.clamp(0, 6) as u8);
                 finder.uses.push(slot.map_or([0; 3], |instruction| {

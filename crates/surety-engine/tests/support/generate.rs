@@ -158,7 +158,17 @@ fn instruction(source: &mut Source<'_>, at: u32, words: u32) -> Vec<u32> {
             let second = source.pick(&[rd, rd, rd, rs1]);
             let (third, sum) = (register(source), source.pick(&[Op::Or, Op::Xor, Op::Add]));
             let turned = source.below(32);
-            match source.below(4) {
+            match source.below(5) {
+                // A branch over a move and a jump, perhaps to the same place.
+                4 => {
+                    let op = of(source, |effect| matches!(effect, Effect::Branch(_)));
+                    let (to, other) = (near(source), source.pick(&[0, 0, 0, 4]));
+                    return vec![
+                        word(op, 0, rs1, rs2, to),
+                        word(Op::Addi, rd, source.pick(&[0, rs1, third]), 0, source.pick(&[0, 1])),
+                        word(Op::Jal, source.pick(&[0, 0, 0, 1]), 0, 0, to.wrapping_sub(8 + other)),
+                    ];
+                }
                 // A rotation, or nearly one; then perhaps a part is overwritten.
                 0 => {
                     let other = source.pick(&[second, third, rs1, 12]);
@@ -173,12 +183,17 @@ fn instruction(source: &mut Source<'_>, at: u32, words: u32) -> Vec<u32> {
                     for _ in 0..source.below(3) {
                         code.push(word(Op::Addi, source.pick(&[rd, other]), third, 0, 1));
                     }
-                    // Not all in a row: what lies between is mostly about other registers.
-                    for at in (1..code.len()).rev() {
-                        if source.below(2) == 0 {
-                            let op = source.pick(&[Op::Add, Op::Sub, Op::Sltu, Op::Mul, Op::Fence]);
-                            let to = source.pick(&[13, 14, 16, 18, 19, 20, rs1]);
-                            code.insert(at, word(op, to, 21, source.pick(&[22, 23, rd]), 0));
+                    // Not all in a row: what lies between is mostly about other registers, and may fault.
+                    for at in (1..=code.len()).rev() {
+                        let to = source.pick(&[13, 14, 16, 18, 19, 20, rs1, rd]);
+                        match source.below(8) {
+                            0..=2 => {
+                                let op = source.pick(&[Op::Add, Op::Sub, Op::Sltu, Op::Mul, Op::Fence]);
+                                code.insert(at, word(op, to, 21, source.pick(&[22, 23, rd]), 0));
+                            }
+                            3 => code.insert(at, word(load, to, base, 0, offset)),
+                            4 => code.insert(at, word(Op::Sw, 0, base, to, offset)),
+                            _ => {}
                         }
                     }
                     return code;
@@ -201,12 +216,34 @@ fn instruction(source: &mut Source<'_>, at: u32, words: u32) -> Vec<u32> {
                 // A loop that counts.
                 _ if source.below(2) == 0 => {
                     let mut code = vec![word(Op::Addi, 30, 0, 0, 1 + source.below(20))];
-                    for _ in 0..source.below(14) {
+                    // In some, more registers are busy than the host has.
+                    let busy = source.below(3) == 0;
+                    let length = source.below(if busy { 60 } else { 14 });
+                    for _ in 0..length {
                         let store = of(source, |effect| matches!(effect, Effect::Store(_)));
                         let pure = of(source, |effect| matches!(effect, Effect::Set(_)));
                         let wild = if source.below(64) == 0 { 1 } else { 0 };
                         let at = 4 * source.below(64) + wild;
-                        let (from, to) = (source.pick(&POINTERS), source.pick(&[9, 13, 14, 15, 16, 20]));
+                        let to = source.pick(&[9, 13, 14, 15, 16, 20]);
+                        let from = source.pick(&POINTERS);
+                        if busy {
+                            let any = |source: &mut Source<'_>| 9 + source.below(20) as u8;
+                            let (to, a, b) = (any(source), any(source), any(source));
+                            let to = if to == 17 { 29 } else { to };
+                            let turn = 1 + source.below(30);
+                            code.extend(match source.below(8) {
+                                0 => vec![word(load, to, from, 0, at)],
+                                1 => vec![word(store, 0, from, a, at)],
+                                2 => vec![
+                                    word(Op::Slli, 31, a, 0, turn),
+                                    word(Op::Srli, to, a, 0, 32 - turn),
+                                    word(Op::Or, to, to, 31, 0),
+                                ],
+                                3 => vec![word(Op::Bltu, 0, a, b, 8), word(Op::Addi, to, a, 0, 0)],
+                                _ => vec![word(pure, to, a, b, at)],
+                            });
+                            continue;
+                        }
                         code.push(source.pick(&[
                             word(load, to, from, 0, at),
                             word(store, 0, from, rs2, at),
