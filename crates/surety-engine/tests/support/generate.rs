@@ -320,9 +320,14 @@ pub fn program(source: &mut Source<'_>) -> Program {
         let at = code.len() as u32;
         code.extend(instruction(source, at, words));
     }
+    let data: Vec<u8> = (0..256).flat_map(|_| value(source, words).to_le_bytes()).collect();
+    assembled(&code, &data)
+}
+
+/// A program of these instructions from address 0 on, and data at [`DATA`].
+pub fn assembled(code: &[u32], data: &[u8]) -> Program {
     let bytes: Vec<u8> = code.iter().flat_map(|word| word.to_le_bytes()).collect();
     let size = bytes.len() as u32;
-    let data: Vec<u8> = (0..256).flat_map(|_| value(source, words).to_le_bytes()).collect();
     let segments = [
         Segment {
             address: 0,
@@ -332,7 +337,7 @@ pub fn program(source: &mut Source<'_>) -> Program {
         },
         Segment {
             address: DATA,
-            bytes: &data,
+            bytes: data,
             size: MEMORY - DATA,
             executable: false,
         },
