@@ -7,8 +7,8 @@ use super::{
     zones::Zones,
 };
 
-/// The most instructions in a block: what is charged for one fits 8 bits, and the interpreter never finishes more.
-pub(super) const MAX_BLOCK: usize = 120;
+/// The most instructions in a block: its instructions' numbers fit 8 bits, and the interpreter never finishes more.
+pub(super) const MAX_BLOCK: usize = 250;
 
 /// The host registers that guest registers can have, shortest encodings first.
 pub(super) const HOST: [Reg; 11] = [RCX, RBX, RSI, RDI, RBP, R8, R9, R10, R11, R12, R13];

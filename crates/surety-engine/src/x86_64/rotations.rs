@@ -42,6 +42,9 @@ struct Rotation {
     recipes: [Option<Recipe>; 2],
 }
 
+/// How far from its first instruction a rotation is looked for.
+const REACH: usize = 64;
+
 /// What is found about a block, kept from one to the next.
 #[derive(Debug, Default)]
 pub(super) struct Rotations {
@@ -83,7 +86,8 @@ impl Rotations {
 /// may fault as long as the register is still there that all is made from.
 fn rotation(block: &[Option<Decoded>], index: usize) -> Option<Rotation> {
     let mut walk = Walk {
-        block,
+        // So that what a walk costs is bounded, whatever the block.
+        block: block.get(..block.len().min(index + REACH)).unwrap_or_default(),
         from: 0,
         intact: true,
         accessed: false,
