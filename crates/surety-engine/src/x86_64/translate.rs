@@ -1,7 +1,8 @@
 //! RV32IM to x86-64, one guest instruction after the other.
 //!
-//! A guest register lives in one place all the time, a host register or the frame, so that code can be entered and
-//! left at any instruction. A block's steps are charged at its start; where fewer are left, it is not begun.
+//! At each instruction, every guest register is in a known place, a host register or the frame: what faults and entries
+//! in the middle of a block need is written down where places change. A block's steps are charged at its start; where
+//! fewer are left, it is not begun.
 
 use std::collections::HashMap;
 
