@@ -8,6 +8,7 @@ mod flat;
 mod frame;
 mod mapping;
 mod places;
+mod products;
 mod rotations;
 mod run;
 mod swaps;

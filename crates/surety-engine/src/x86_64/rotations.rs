@@ -2,9 +2,9 @@
 
 use surety_machine::{Decoded, Effect, Op};
 
-use super::swaps::accesses;
+use super::{products, swaps::accesses};
 
-/// What an instruction is in a rotation.
+/// What an instruction is in something that the host does at once: a rotation, or a product of 64 bits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Part {
     /// It is in none.
@@ -14,6 +14,10 @@ pub(super) enum Part {
     Nothing,
     /// It does the whole: the register `from`, turned right by so many bits, to `to`.
     Whole { from: u8, to: u8, right: u8 },
+    /// Half of a product; `to` is written where the other half is.
+    Later { to: u8 },
+    /// Both halves of `a` times `b`, the upper one as `op` has it.
+    Product { op: Op, a: u8, b: u8, low: u8, high: u8 },
 }
 
 /// How to make again what the host leaves out: after a fault within a rotation, or where what one of its shifts makes is
@@ -78,6 +82,7 @@ impl Rotations {
             self.within.extend(rotation.first + 1..=rotation.last);
             self.recipes.extend(rotation.recipes.into_iter().flatten());
         }
+        products::find(block, &mut self.parts, &mut self.within);
     }
 }
 

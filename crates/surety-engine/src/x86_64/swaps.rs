@@ -26,6 +26,9 @@ pub(super) fn accesses(instruction: &Decoded, part: Part) -> ([u8; 2], u8) {
         Part::None => {}
         Part::Nothing => return ([0, 0], 0),
         Part::Whole { from, to, .. } => return ([from, 0], to),
+        // Written later, but nobody asks until then.
+        Part::Later { to } => return ([0, 0], to),
+        Part::Product { .. } => {}
     }
     let Decoded { rd, rs1, rs2, .. } = *instruction;
     match instruction.op.instruction().effect {

@@ -458,7 +458,14 @@ impl Translator<'_> {
             }
             let (taken, jumped) = match self.rotations.parts.get(index - first).copied().unwrap_or_default() {
                 Part::None => self.instruction(index, end),
-                Part::Nothing => (1, false),
+                Part::Nothing | Part::Later { .. } => (1, false),
+                Part::Product { op, a, b, low, high } => {
+                    self.product(op, a, b);
+                    self.settle(low, RAX);
+                    self.asm.shift64_imm(Shift::Right, RAX, 32);
+                    self.settle(high, RAX);
+                    (1, false)
+                }
                 Part::Whole { from, to, right } => {
                     let source = self.operand(from);
                     let result = self.destination(to);
@@ -1011,10 +1018,8 @@ impl Translator<'_> {
         self.settle(rd, to);
     }
 
-    fn multiply_high(&mut self, op: Op, rd: u8, a: u8, b: u8) {
-        if a == 0 || b == 0 {
-            return self.constant(rd, 0);
-        }
+    /// The 64 bits of a product in RAX, its upper half as `op` has it.
+    fn product(&mut self, op: Op, a: u8, b: u8) {
         let (first, second) = (self.operand(a), self.operand(b));
         if op == Op::Mulhu {
             self.asm.mov(RAX, first);
@@ -1034,6 +1039,13 @@ impl Translator<'_> {
             }
         };
         self.asm.imul64(RAX, Operand::Reg(second));
+    }
+
+    fn multiply_high(&mut self, op: Op, rd: u8, a: u8, b: u8) {
+        if a == 0 || b == 0 {
+            return self.constant(rd, 0);
+        }
+        self.product(op, a, b);
         self.asm.shift64_imm(Shift::Right, RAX, 32);
         self.settle(rd, RAX);
     }

@@ -99,6 +99,25 @@ fn call(source: &mut Source<'_>) -> u32 {
 /// Two registers keep addresses of data, so that not all programs trap at their first access.
 const POINTERS: [u8; 2] = [2, 8];
 
+/// Both halves of a product, or nearly so.
+fn product(source: &mut Source<'_>, a: u8, b: u8) -> Vec<u32> {
+    let (low, high) = (register(source), source.pick(&[13, 14, a, b]));
+    let upper = source.pick(&[Op::Mulh, Op::Mulhu, Op::Mulhsu]);
+    let (first, second) = if source.below(3) == 0 { (b, a) } else { (a, b) };
+    let mut code = vec![word(Op::Mul, low, a, b, 0), word(upper, high, first, second, 0)];
+    if source.below(3) == 0 {
+        code.reverse();
+    }
+    if source.below(2) == 0 {
+        let op = source.pick(&[Op::Add, Op::Sltu, Op::Lw]);
+        code.insert(
+            1,
+            word(op, source.pick(&[15, 16, a, low]), 2, source.pick(&[9, 20, high]), 0),
+        );
+    }
+    code
+}
+
 fn instruction(source: &mut Source<'_>, at: u32, words: u32) -> Vec<u32> {
     let choice = source.below(100);
     let of = |source: &mut Source<'_>, wanted: fn(&Effect) -> bool| {
@@ -158,7 +177,8 @@ fn instruction(source: &mut Source<'_>, at: u32, words: u32) -> Vec<u32> {
             let second = source.pick(&[rd, rd, rd, rs1]);
             let (third, sum) = (register(source), source.pick(&[Op::Or, Op::Xor, Op::Add]));
             let turned = source.below(32);
-            match source.below(5) {
+            match source.below(6) {
+                5 => return product(source, rs1, rs2),
                 // A branch over a move and a jump, perhaps to the same place.
                 4 => {
                     let op = of(source, |effect| matches!(effect, Effect::Branch(_)));
@@ -239,6 +259,7 @@ fn instruction(source: &mut Source<'_>, at: u32, words: u32) -> Vec<u32> {
                                     word(Op::Srli, to, a, 0, 32 - turn),
                                     word(Op::Or, to, to, 31, 0),
                                 ],
+                                4 => product(source, a, b),
                                 3 => vec![word(Op::Bltu, 0, a, b, 8), word(Op::Addi, to, a, 0, 0)],
                                 _ => vec![word(pure, to, a, b, at)],
                             });
