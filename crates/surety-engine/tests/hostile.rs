@@ -226,6 +226,21 @@ fn code_of_the_largest_size() {
 }
 
 #[test]
+fn a_branch_over_one_instruction_ends_a_block_of_the_most() {
+    for before in 112..124 {
+        let mut code = vec![word(Op::Addi, 5, 5, 0, 1); before];
+        code.push(word(Op::Beq, 0, 6, 7, 8));
+        code.push(word(Op::Addi, 8, 5, 0, 1));
+        code.push(word(Op::Addi, 9, 5, 0, 1));
+        code.push(ECALL);
+        let program = small(&code);
+        for until in [1, before as u64, before as u64 + 1, before as u64 + 2, 1000] {
+            agrees(&program, until);
+        }
+    }
+}
+
+#[test]
 fn a_rotation_is_none_for_who_jumps_behind_its_first_shift() {
     // The one shift, something, the other, and both together, in all orders; neither part is overwritten after it.
     for (left, result) in [(true, 11), (true, 12), (false, 11), (false, 12)] {
