@@ -226,6 +226,21 @@ fn code_of_the_largest_size() {
 }
 
 #[test]
+fn the_table_of_the_largest_program_is_reached() {
+    // A call through a register from the first instructions to the last: the table lies beyond all code.
+    let count = MAX_CODE_BYTES as usize / 4;
+    let mut code = vec![word(Op::Addi, 5, 5, 0, 1); count];
+    let far = MAX_CODE_BYTES - 0x100;
+    code[0] = word(Op::Lui, 1, 0, 0, far.wrapping_add(0x800) & 0xffff_f000);
+    code[1] = word(Op::Addi, 1, 1, 0, far.wrapping_sub(far.wrapping_add(0x800) & 0xffff_f000));
+    code[2] = word(Op::Jalr, 1, 1, 0, 0);
+    code[3] = ECALL;
+    code[far as usize / 4 + 1] = word(Op::Jalr, 0, 1, 0, 0);
+    let program = program(&code, 0xffff_f000);
+    agrees(&program, 1000);
+}
+
+#[test]
 fn a_branch_over_one_instruction_ends_a_block_of_the_most() {
     for before in 112..124 {
         let mut code = vec![word(Op::Addi, 5, 5, 0, 1); before];
