@@ -232,7 +232,13 @@ fn the_table_of_the_largest_program_is_reached() {
     let mut code = vec![word(Op::Addi, 5, 5, 0, 1); count];
     let far = MAX_CODE_BYTES - 0x100;
     code[0] = word(Op::Lui, 1, 0, 0, far.wrapping_add(0x800) & 0xffff_f000);
-    code[1] = word(Op::Addi, 1, 1, 0, far.wrapping_sub(far.wrapping_add(0x800) & 0xffff_f000));
+    code[1] = word(
+        Op::Addi,
+        1,
+        1,
+        0,
+        far.wrapping_sub(far.wrapping_add(0x800) & 0xffff_f000),
+    );
     code[2] = word(Op::Jalr, 1, 1, 0, 0);
     code[3] = ECALL;
     code[far as usize / 4 + 1] = word(Op::Jalr, 0, 1, 0, 0);
@@ -259,7 +265,11 @@ fn a_branch_over_one_instruction_ends_a_block_of_the_most() {
 fn a_rotation_is_none_for_who_jumps_behind_its_first_shift() {
     // The one shift, something, the other, and both together, in all orders; neither part is overwritten after it.
     for (left, result) in [(true, 11), (true, 12), (false, 11), (false, 12)] {
-        let (first, second) = if left { (Op::Slli, Op::Srli) } else { (Op::Srli, Op::Slli) };
+        let (first, second) = if left {
+            (Op::Slli, Op::Srli)
+        } else {
+            (Op::Srli, Op::Slli)
+        };
         let mut code = vec![
             word(Op::Addi, 10, 0, 0, 0x123),
             word(Op::Addi, 11, 0, 0, 0x456),

@@ -200,7 +200,8 @@ impl Plan {
         while first < instructions.len() {
             let end = end_of(instructions, &starts, first);
             let at = |index: usize| instructions.get(index).copied().flatten();
-            if at(end - 1).is_some_and(|last| matches!(last.op.instruction().effect, Effect::Branch(_)) && last.imm == 8)
+            if at(end - 1)
+                .is_some_and(|last| matches!(last.op.instruction().effect, Effect::Branch(_)) && last.imm == 8)
                 && at(end + 1).is_some()
             {
                 starts.set(end + 1);

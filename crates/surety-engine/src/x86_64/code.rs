@@ -392,6 +392,8 @@ impl Code {
             || turn_count as usize > 4 * count
             || change_count as usize > count
             || recipe_count as usize > 2 * count
+            // The first is that of the table of entries.
+            || places_count == 0
         {
             return None;
         }
