@@ -226,6 +226,107 @@ fn code_of_the_largest_size() {
 }
 
 #[test]
+fn the_table_of_the_largest_program_is_reached() {
+    // A call through a register from the first instructions to the last: the table lies beyond all code.
+    let count = MAX_CODE_BYTES as usize / 4;
+    let mut code = vec![word(Op::Addi, 5, 5, 0, 1); count];
+    let far = MAX_CODE_BYTES - 0x100;
+    code[0] = word(Op::Lui, 1, 0, 0, far.wrapping_add(0x800) & 0xffff_f000);
+    code[1] = word(
+        Op::Addi,
+        1,
+        1,
+        0,
+        far.wrapping_sub(far.wrapping_add(0x800) & 0xffff_f000),
+    );
+    code[2] = word(Op::Jalr, 1, 1, 0, 0);
+    code[3] = ECALL;
+    code[far as usize / 4 + 1] = word(Op::Jalr, 0, 1, 0, 0);
+    let program = program(&code, 0xffff_f000);
+    agrees(&program, 1000);
+}
+
+#[test]
+fn a_branch_over_one_instruction_ends_a_block_of_the_most() {
+    for before in 112..124 {
+        let mut code = vec![word(Op::Addi, 5, 5, 0, 1); before];
+        code.push(word(Op::Beq, 0, 6, 7, 8));
+        code.push(word(Op::Addi, 8, 5, 0, 1));
+        code.push(word(Op::Addi, 9, 5, 0, 1));
+        code.push(ECALL);
+        let program = small(&code);
+        for until in [1, before as u64, before as u64 + 1, before as u64 + 2, 1000] {
+            agrees(&program, until);
+        }
+    }
+}
+
+#[test]
+fn a_rotation_is_none_for_who_jumps_behind_its_first_shift() {
+    // The one shift, something, the other, and both together, in all orders; neither part is overwritten after it.
+    for (left, result) in [(true, 11), (true, 12), (false, 11), (false, 12)] {
+        let (first, second) = if left {
+            (Op::Slli, Op::Srli)
+        } else {
+            (Op::Srli, Op::Slli)
+        };
+        let mut code = vec![
+            word(Op::Addi, 10, 0, 0, 0x123),
+            word(Op::Addi, 11, 0, 0, 0x456),
+            word(Op::Addi, 12, 0, 0, 0x789),
+            word(Op::Addi, 5, 0, 0, 0),
+            word(Op::Jalr, 1, 5, 0, 0),
+        ];
+        let start = code.len() as u32;
+        code.extend([
+            word(first, 11, 10, 0, 24),
+            word(Op::Addi, 8, 8, 0, 1),
+            word(second, 12, 10, 0, 8),
+            word(Op::Addi, 9, 9, 0, 1),
+            word(Op::Xor, result, 11, 12, 0),
+            ECALL,
+        ]);
+        for behind in 0..6 {
+            code[3] = word(Op::Addi, 5, 0, 0, 4 * (start + behind));
+            let program = small(&code);
+            for until in 0..12 {
+                agrees(&program, until);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_fault_makes_no_part_of_a_rotation_for_who_jumps_behind_it() {
+    // What is left of a part is overwritten after an access that faults, perhaps by it.
+    for (base, to) in [(0, 14), (0, 12), (2, 14)] {
+        let mut code = vec![
+            word(Op::Addi, 10, 0, 0, 0x123),
+            word(Op::Addi, 11, 0, 0, 0x456),
+            word(Op::Addi, 12, 0, 0, 0x789),
+            word(Op::Lui, 2, 0, 0, 0x8000),
+            word(Op::Addi, 5, 0, 0, 0),
+            word(Op::Jalr, 1, 5, 0, 0),
+        ];
+        let start = code.len() as u32;
+        code.extend([
+            word(Op::Slli, 11, 10, 0, 24),
+            word(Op::Lw, 13, 2, 0, 0),
+            word(Op::Srli, 12, 10, 0, 8),
+            word(Op::Xor, 11, 11, 12, 0),
+            word(Op::Lw, 15, 2, 0, 4),
+            word(Op::Lw, to, base, 0, 1),
+            word(Op::Addi, 12, 0, 0, 1),
+            ECALL,
+        ]);
+        for behind in 0..7 {
+            code[4] = word(Op::Addi, 5, 0, 0, 4 * (start + behind));
+            agrees(&small(&code), 100);
+        }
+    }
+}
+
+#[test]
 fn megabytes_of_output() {
     // Writes 64 KiB again and again.
     let code = [

@@ -195,6 +195,19 @@ impl Plan {
                 break;
             }
         }
+        // Nor does a block have the most instructions up to such a branch: what is over it starts the next.
+        let mut first = 0;
+        while first < instructions.len() {
+            let end = end_of(instructions, &starts, first);
+            let at = |index: usize| instructions.get(index).copied().flatten();
+            if at(end - 1)
+                .is_some_and(|last| matches!(last.op.instruction().effect, Effect::Branch(_)) && last.imm == 8)
+                && at(end + 1).is_some()
+            {
+                starts.set(end + 1);
+            }
+            first = end;
+        }
         let zones = Zones::new(instructions, &starts, intervals, &depth);
         Plan {
             starts,

@@ -12,7 +12,7 @@ use super::{
     mapping::Mapping,
     places::Places,
     rotations::Recipe,
-    translate::{self, Block, Change, FIXED_BYTES, MAX_BYTES, Translated, Turn},
+    translate::{self, Block, Change, FIXED_BYTES, MAX_BYTES, MOST_BYTES, Translated, Turn},
 };
 use crate::intrinsics::{self, Intrinsic};
 
@@ -77,6 +77,7 @@ fn table_offset(instructions: usize) -> usize {
     instructions
         .saturating_mul(MAX_BYTES)
         .saturating_add(FIXED_BYTES)
+        .min(MOST_BYTES)
         .next_multiple_of(HOST_PAGE)
 }
 
@@ -94,7 +95,8 @@ impl Code {
         let mut marks = Marks::new(instructions.len());
         starts.iter().for_each(|address| marks.set((address >> 2) as usize));
         let table = table_offset(instructions.len());
-        let translated = translate::translate(instructions, &plan, &marks, table as i64, metered);
+        let translated = translate::translate(instructions, &plan, &marks, table, metered)
+            .ok_or_else(|| io::Error::other(format!("more than {table} bytes of code")))?;
         Self::map(translated, functions, metered)
     }
 
@@ -390,6 +392,8 @@ impl Code {
             || turn_count as usize > 4 * count
             || change_count as usize > count
             || recipe_count as usize > 2 * count
+            // The first is that of the table of entries.
+            || places_count == 0
         {
             return None;
         }

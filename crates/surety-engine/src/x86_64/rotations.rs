@@ -39,7 +39,7 @@ pub(super) struct Recipe {
 /// Instructions of a block, by their numbers in it, and what they are.
 struct Rotation {
     parts: [(usize, Part); 3],
-    /// The first that does nothing by itself, and the last.
+    /// The first, and the last: code that is entered between them has not made all parts.
     first: usize,
     last: usize,
     /// What the shifts make that are left out, if an access to memory may fault before nobody sees it any more.
@@ -159,7 +159,8 @@ fn rotation(block: &[Option<Decoded>], index: usize) -> Option<Rotation> {
         return Some(Rotation {
             parts: [(index, Part::Nothing), (second, whole), (last, Part::Nothing)],
             first: index,
-            last,
+            // Nor has code that is entered after them what a fault makes again.
+            last: if walk.accessed { gone } else { last },
             recipes: [
                 walk.accessed.then(|| recipe(own.0, own.1, last)),
                 walk.accessed.then(|| recipe(dead, after, gone)),
@@ -170,7 +171,7 @@ fn rotation(block: &[Option<Decoded>], index: usize) -> Option<Rotation> {
     let (intact, accessed) = before;
     intact.then(|| Rotation {
         parts: [(own.1, Part::Nothing), (rest, Part::None), (last, whole)],
-        first: own.1,
+        first: index,
         last,
         recipes: [accessed.then(|| recipe(own.0, own.1, last)), None],
     })

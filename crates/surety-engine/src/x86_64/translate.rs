@@ -24,6 +24,8 @@ use super::{
 pub(super) const MAX_BYTES: usize = 400;
 /// The most that there is besides.
 pub(super) const FIXED_BYTES: usize = 4096;
+/// The most host code of any program: all of it, and the table beside it, is reached by distances of 31 bits.
+pub(super) const MOST_BYTES: usize = 5 << 28;
 
 /// A block of translated code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,8 +118,8 @@ struct Translator<'a> {
     asm: Assembler,
     instructions: &'a [Option<Decoded>],
     plan: &'a Plan,
-    /// Offset of the table of entries from the code's start.
-    table: i64,
+    /// Offset of the table of entries from the code's start, which the code must not reach.
+    table: usize,
     /// Where guest registers are at present, and its number.
     places: Places,
     number: u32,
@@ -145,14 +147,15 @@ struct Translator<'a> {
     limits: Vec<(u32, u32)>,
 }
 
-/// Translates all of `instructions`. `functions` are those that the host has code for.
+/// Translates all of `instructions`; `None` if what that makes has no room before `table`. `functions` are those that
+/// the host has code for.
 pub(super) fn translate(
     instructions: &[Option<Decoded>],
     plan: &Plan,
     functions: &Marks,
-    table: i64,
+    table: usize,
     metered: bool,
-) -> Translated {
+) -> Option<Translated> {
     let mut translator = Translator {
         asm: Assembler::default(),
         instructions,
@@ -184,7 +187,7 @@ pub(super) fn translate(
     let (leave, miss, fault) = translator.leave();
     let mut lengths = vec![0; instructions.len()];
     let mut index = 0;
-    while index < instructions.len() {
+    while index < instructions.len() && !translator.is_full() {
         if instructions.get(index).is_some_and(Option::is_some) {
             let block = translator.block(index, functions.get(index), &mut lengths);
             index += block.count as usize;
@@ -194,7 +197,7 @@ pub(super) fn translate(
         }
     }
     translator.finish(leave, functions);
-    Translated {
+    (!translator.is_full()).then_some(Translated {
         bytes: translator.asm.bytes,
         blocks: translator.blocks,
         turns: translator.turns,
@@ -206,10 +209,15 @@ pub(super) fn translate(
         enter,
         miss,
         fault,
-    }
+    })
 }
 
 impl Translator<'_> {
+    /// Whether there is more code than room: what is written after that is thrown away.
+    fn is_full(&self) -> bool {
+        self.asm.here() > self.table
+    }
+
     /// `fn(context, target)` of the C calling convention: saves the host's registers, loads the guest's, and goes there.
     fn enter(&mut self) -> u32 {
         let asm = &mut self.asm;
@@ -349,6 +357,9 @@ impl Translator<'_> {
     fn doors(&mut self) {
         let mut blocks = std::mem::take(&mut self.blocks);
         for block in &mut blocks {
+            if self.is_full() {
+                break;
+            }
             if block.places == 0 || !self.plan.known.get(block.first as usize) {
                 continue;
             }
@@ -1287,7 +1298,7 @@ impl Translator<'_> {
             places: self.number,
         });
         self.link(rd, pc);
-        self.asm.lea_beside(RDX, self.table);
+        self.asm.lea_beside(RDX, self.table as i64);
         self.asm.jump_through_table();
     }
 
@@ -1308,6 +1319,9 @@ impl Translator<'_> {
         self.limits = vec![(0, 0); self.blocks.len()];
         self.leave_all(leave);
         for jump in std::mem::take(&mut self.jumps) {
+            if self.is_full() {
+                return;
+            }
             self.land(&jump, functions.get(jump.to));
         }
         self.leave_all(leave);
@@ -1324,6 +1338,9 @@ impl Translator<'_> {
             places,
         } in std::mem::take(&mut self.exits)
         {
+            if self.is_full() {
+                return;
+            }
             let here = self.asm.here();
             self.asm.land(from, here);
             if reason == Reason::Limit

@@ -92,11 +92,14 @@ fn join(mut loops: Vec<(usize, usize)>, finder: &Finder) -> Vec<(usize, usize)> 
     // Those around the present one, by their numbers.
     let mut open: Vec<usize> = Vec::new();
     for (first, end) in loops {
-        let Some(left) = work.checked_sub(end - first) else {
+        open.retain(|at| joined.get(*at).is_some_and(|(_, end)| *end > first));
+        // Looking at it, at those around it, and at what they come to if they go on to its end.
+        let around = open.iter().filter_map(|at| joined.get(*at));
+        let more: usize = around.map(|(_, other)| 1 + end.saturating_sub(*other)).sum();
+        let Some(left) = work.checked_sub(end - first + more) else {
             break;
         };
         work = left;
-        open.retain(|at| joined.get(*at).is_some_and(|(_, end)| *end > first));
         let crossed = open.iter().any(|at| joined.get(*at).is_some_and(|other| other.1 < end));
         if !crossed {
             open.push(joined.len());

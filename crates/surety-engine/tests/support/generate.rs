@@ -177,8 +177,16 @@ fn instruction(source: &mut Source<'_>, at: u32, words: u32) -> Vec<u32> {
             let second = source.pick(&[rd, rd, rd, rs1]);
             let (third, sum) = (register(source), source.pick(&[Op::Or, Op::Xor, Op::Add]));
             let turned = source.below(32);
-            match source.below(6) {
-                5 => return product(source, rs1, rs2),
+            match source.below(7) {
+                6 => return product(source, rs1, rs2),
+                // A jump forward to where perhaps no block starts: what is beside each other would mark the place.
+                5 => {
+                    return vec![
+                        word(Op::Auipc, rd, 0, 0, 0),
+                        word(Op::Fence, 0, 0, 0, 0),
+                        word(Op::Jalr, source.pick(&[0, 1]), rd, 0, 4 * (3 + source.below(12))),
+                    ];
+                }
                 // A branch over a move and a jump, perhaps to the same place.
                 4 => {
                     let op = of(source, |effect| matches!(effect, Effect::Branch(_)));
