@@ -3,6 +3,8 @@
 //! A guest register lives in one place all the time, a host register or the frame, so that code can be entered and
 //! left at any instruction. A block's steps are charged at its start; where fewer are left, it is not begun.
 
+mod calls;
+
 use std::collections::HashMap;
 
 use surety_machine::{Decoded, Effect, Op, Width};
@@ -18,6 +20,7 @@ use super::{
     rotations::{self, Part},
     swaps::{Planner, Swap},
 };
+use crate::intrinsics::Intrinsic;
 
 /// The most host code that one guest instruction can come to, bytes, with all that belongs to it.
 pub(super) const MAX_BYTES: usize = 400;
@@ -126,6 +129,9 @@ struct Translator<'a> {
     metered: bool,
     exits: Vec<Exit>,
     jumps: Vec<Jump>,
+    /// The functions that the host has code for, and where they are called.
+    functions: &'a [(u32, &'static Intrinsic)],
+    calls: Vec<calls::Call>,
     /// Steps charged for turns of the present loop after this one.
     extra: u32,
     /// Turns of loops but their last: where their code is.
@@ -141,11 +147,11 @@ struct Translator<'a> {
     limits: Vec<(u32, u32)>,
 }
 
-/// Translates all of `instructions`. `functions` are those that the host has code for.
+/// Translates all of `instructions`. `functions` are those that the host has code for, by their addresses.
 pub(super) fn translate(
     instructions: &[Option<Decoded>],
     plan: &Plan,
-    functions: &Marks,
+    functions: &[(u32, &'static Intrinsic)],
     table: i64,
     metered: bool,
 ) -> Translated {
@@ -163,6 +169,8 @@ pub(super) fn translate(
         metered,
         exits: Vec::new(),
         jumps: Vec::new(),
+        functions,
+        calls: Vec::new(),
         extra: 0,
         turns: Vec::new(),
         first: 0,
@@ -181,14 +189,14 @@ pub(super) fn translate(
     let mut index = 0;
     while index < instructions.len() {
         if instructions.get(index).is_some_and(Option::is_some) {
-            let block = translator.block(index, functions.get(index), &mut lengths);
+            let block = translator.block(index, &mut lengths);
             index += block.count as usize;
             translator.blocks.push(block);
         } else {
             index += 1;
         }
     }
-    translator.finish(leave, functions);
+    translator.finish(leave);
     Translated {
         bytes: translator.asm.bytes,
         blocks: translator.blocks,
@@ -275,7 +283,7 @@ impl Translator<'_> {
     }
 
     /// Translates the block that starts at `first`.
-    fn block(&mut self, first: usize, function: bool, lengths: &mut [u8]) -> Block {
+    fn block(&mut self, first: usize, lengths: &mut [u8]) -> Block {
         let count = end_of(self.instructions, &self.plan.starts, first) - first;
         if self.plan.loops.get(first) {
             self.asm.align(16);
@@ -283,10 +291,14 @@ impl Translator<'_> {
         let entry = self.asm.here();
         self.set_places(*self.plan.zones.at(first));
         let places = self.number;
-        if function {
-            self.exit_now(Reason::Intrinsic, first, 0);
+        let function = self.function(first);
+        if let Some(number) = function {
+            self.call(number);
         }
-        let turns = if function { 1 } else { self.turns_of(first, count) };
+        let turns = match function {
+            Some(_) => 1,
+            None => self.turns_of(first, count),
+        };
         if self.metered {
             let charge = (turns * count) as u32;
             self.asm.alu64_imm(Alu::Sub, Operand::Reg(STEPS), charge);
@@ -1278,13 +1290,14 @@ impl Translator<'_> {
     }
 
     /// Writes what is left to write, and lets all jumps land.
-    fn finish(&mut self, leave: usize, functions: &Marks) {
+    fn finish(&mut self, leave: usize) {
         self.limits = vec![(0, 0); self.blocks.len()];
         self.leave_all(leave);
         for jump in std::mem::take(&mut self.jumps) {
-            self.land(&jump, functions.get(jump.to));
+            self.land(&jump, self.function(jump.to).is_some());
         }
         self.leave_all(leave);
+        self.call_all(leave);
         self.doors();
     }
 
