@@ -11,8 +11,8 @@
 //!
 //! Nothing depends on names or symbols: [`find`] compares words. Code elsewhere that happens to be equal is equal.
 
-mod float;
-mod keccak;
+pub(crate) mod float;
+pub(crate) mod keccak;
 mod matrix;
 mod memory;
 mod montgomery;
@@ -48,8 +48,8 @@ pub struct Applied {
 }
 
 /// Which host code stands for a routine.
-#[derive(Clone, Copy, Debug)]
-enum Host {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Host {
     KeccakF,
     Sha256,
     Memcpy,
@@ -124,17 +124,17 @@ const fn intrinsic(name: &'static str, code: &Code, host: Host) -> Intrinsic {
     }
 }
 
-const RA: usize = 1;
+pub(crate) const RA: usize = 1;
 const SP: usize = 2;
 const T0: usize = 5;
 const T1: usize = 6;
 const T2: usize = 7;
-const A0: usize = 10;
-const A1: usize = 11;
-const A2: usize = 12;
-const A3: usize = 13;
-const A4: usize = 14;
-const A5: usize = 15;
+pub(crate) const A0: usize = 10;
+pub(crate) const A1: usize = 11;
+pub(crate) const A2: usize = 12;
+pub(crate) const A3: usize = 13;
+pub(crate) const A4: usize = 14;
+pub(crate) const A5: usize = 15;
 const A6: usize = 16;
 const A7: usize = 17;
 const T3: usize = 28;
@@ -143,6 +143,12 @@ const T5: usize = 30;
 const T6: usize = 31;
 
 impl Intrinsic {
+    /// Which host code it is.
+    #[cfg(translated)]
+    pub(crate) fn host(&self) -> Host {
+        self.host
+    }
+
     /// Runs a whole call: the machine is at the routine's first instruction before, at the return address after.
     /// `None`: nothing has changed, and the plain code is to run.
     ///

@@ -6,7 +6,7 @@ use surety_machine::{Hash, PairHasher, keccak256};
 
 /// What the step ι adds, by round.
 #[cfg(target_arch = "x86_64")]
-pub(crate) const ROUND_CONSTANTS: [u64; 24] = [
+pub(crate) static ROUND_CONSTANTS: [u64; 24] = [
     0x0000_0000_0000_0001,
     0x0000_0000_0000_8082,
     0x8000_0000_0000_808a,

@@ -10,6 +10,9 @@
 mod assembly;
 #[path = "intrinsics/call.rs"]
 mod call;
+#[path = "intrinsics/calls.rs"]
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+mod calls;
 #[path = "intrinsics/float.rs"]
 mod float;
 #[path = "intrinsics/keccak.rs"]
@@ -24,5 +27,6 @@ mod montgomery;
 mod sha256;
 #[path = "intrinsics/space.rs"]
 mod space;
+mod support;
 #[path = "intrinsics/table.rs"]
 mod table;

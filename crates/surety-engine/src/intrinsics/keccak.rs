@@ -2,12 +2,15 @@
 
 mod permutation;
 
+#[cfg(translated)]
+pub(crate) use permutation::with_vectors;
+
 use super::{A0, A1, A2, A3, A4, A5, A6, Space, T0, T1, T2, T3, T4, T5, T6, apart, clear, frame, words_inside};
 
 /// Whatever the state is.
-const STEPS: u64 = 13_418;
-const FRAME: u32 = 448;
-const STATE: u32 = 200;
+pub(crate) const STEPS: u64 = 13_418;
+pub(crate) const FRAME: u32 = 448;
+pub(crate) const STATE: u32 = 200;
 
 /// `a0`: the state.
 pub(super) fn f1600<S: Space + ?Sized>(registers: &mut [u32; 32], space: &mut S, steps_left: u64) -> Option<u64> {

@@ -50,6 +50,17 @@ pub(super) enum Shift {
     Arithmetic = 7,
 }
 
+/// Arithmetic on numbers of 32 bits with a point, by the opcode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Float {
+    Root = 0x51,
+    Add = 0x58,
+    Multiply = 0x59,
+    Sub = 0x5c,
+    Divide = 0x5e,
+}
+
 /// Conditions, by the number in their encoding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -60,6 +71,8 @@ pub(super) enum Condition {
     NotEqual = 5,
     Negative = 8,
     NotNegative = 9,
+    Unordered = 10,
+    Ordered = 11,
     Less = 12,
     NotLess = 13,
     NotGreater = 14,
@@ -76,6 +89,8 @@ impl Condition {
             Condition::NotEqual => Condition::Equal,
             Condition::Negative => Condition::NotNegative,
             Condition::NotNegative => Condition::Negative,
+            Condition::Unordered => Condition::Ordered,
+            Condition::Ordered => Condition::Unordered,
             Condition::Less => Condition::NotLess,
             Condition::NotLess => Condition::Less,
             Condition::NotGreater => Condition::Greater,
@@ -330,6 +345,11 @@ impl Assembler {
         }
     }
 
+    /// `to` op= `from`, 64 bits.
+    pub(super) fn alu64(&mut self, op: Alu, to: Reg, from: Reg) {
+        self.operands(Form::Wide, &[(op as u8) << 3 | 3], to, Operand::Reg(from), 0);
+    }
+
     /// Flags of `a` and `b`.
     pub(super) fn test(&mut self, a: Reg, b: Reg) {
         self.operands(Form::Plain, &[0x85], b, Operand::Reg(a), 0);
@@ -527,6 +547,43 @@ impl Assembler {
     /// To the address in the frame.
     pub(super) fn jump_frame(&mut self, at: i32) {
         self.operands(Form::Plain, &[0xff], 4, Operand::Frame(at), 0);
+    }
+
+    /// Calls the function at the address in the context.
+    pub(super) fn call(&mut self, at: Operand) {
+        self.operands(Form::Plain, &[0xff], 2, at, 0);
+    }
+
+    /// 32 bits to a vector register below 8.
+    pub(super) fn load_vector(&mut self, to: Reg, from: Operand) {
+        self.operands(Form::Half, &[0x0f, 0x6e], to, from, 0);
+    }
+
+    /// 32 bits from XMM0.
+    pub(super) fn store_vector(&mut self, to: Reg) {
+        self.operands(Form::Half, &[0x0f, 0x7e], 0, Operand::Reg(to), 0);
+    }
+
+    /// XMM0 = XMM0 op `from`, as numbers of 32 bits; `from` is below 8.
+    pub(super) fn float(&mut self, op: Float, from: Reg) {
+        self.bytes.extend_from_slice(&[0xf3, 0x0f, op as u8, 0xc0 | from]);
+    }
+
+    /// Flags of two vector registers below 8, as numbers of 32 bits.
+    pub(super) fn float_compare(&mut self, a: Reg, b: Reg) {
+        self.bytes.extend_from_slice(&[0x0f, 0x2e, 0xc0 | a << 3 | b]);
+    }
+
+    /// XMM0 = RAX, 64 bits with a sign, as a number of 32 bits.
+    pub(super) fn float_from_rax(&mut self) {
+        // What XMM0 held does not matter: nothing waits for it.
+        self.bytes
+            .extend_from_slice(&[0x0f, 0x57, 0xc0, 0xf3, 0x48, 0x0f, 0x2a, 0xc0]);
+    }
+
+    /// RAX = XMM0, cut to 64 bits with a sign; the least of those if it is out of their range.
+    pub(super) fn float_to_rax(&mut self) {
+        self.bytes.extend_from_slice(&[0xf3, 0x48, 0x0f, 0x2c, 0xc0]);
     }
 
     fn fixup(&mut self) -> Fixup {

@@ -92,10 +92,8 @@ impl Code {
         };
         let starts: Vec<u32> = functions.iter().map(|(address, _)| *address).collect();
         let plan = Plan::new(program, &starts);
-        let mut marks = Marks::new(instructions.len());
-        starts.iter().for_each(|address| marks.set((address >> 2) as usize));
         let table = table_offset(instructions.len());
-        let translated = translate::translate(instructions, &plan, &marks, table, metered)
+        let translated = translate::translate(instructions, &plan, &functions, table, metered)
             .ok_or_else(|| io::Error::other(format!("more than {table} bytes of code")))?;
         Self::map(translated, functions, metered)
     }
@@ -162,10 +160,9 @@ impl Code {
         self.range().start + u64::from(self.translated.fault)
     }
 
-    /// The intrinsic whose first instruction is at `pc`.
-    pub(super) fn intrinsic(&self, pc: u32) -> Option<&'static Intrinsic> {
-        let at = self.functions.binary_search_by_key(&pc, |(address, _)| *address).ok()?;
-        self.functions.get(at).map(|(_, intrinsic)| *intrinsic)
+    /// A function that the host has code for, by its number.
+    pub(super) fn function(&self, number: u32) -> Option<&'static Intrinsic> {
+        self.functions.get(number as usize).map(|(_, intrinsic)| *intrinsic)
     }
 
     /// The block that the instruction at `index` is in.

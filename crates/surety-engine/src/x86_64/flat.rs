@@ -34,6 +34,7 @@ const MAX_MAPPINGS: usize = 49_152;
 static MAPPINGS: AtomicUsize = AtomicUsize::new(0);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
 enum Chunk {
     /// Not looked at yet: what it holds is in the tree.
     Absent,
@@ -41,6 +42,21 @@ enum Chunk {
     Clean,
     /// Written since the last hashing.
     Dirty,
+}
+
+/// What a chunk that can be written is to code in assembly.
+pub(super) const DIRTY: u8 = Chunk::Dirty as u8;
+
+/// What code in assembly needs to know of memory. It stays while translated code runs, but for the chunks' bytes.
+#[derive(Debug)]
+#[repr(C)]
+pub(super) struct Layout {
+    /// Bytes of memory.
+    pub(super) size: u64,
+    /// Bytes in a chunk, as a power of two: a page at least.
+    pub(super) shift: u64,
+    /// A byte for each chunk: [`DIRTY`] where it can be written.
+    pub(super) chunks: *const u8,
 }
 
 /// A machine's data memory, flat.
@@ -96,6 +112,15 @@ impl Flat {
     /// The guest's address 0.
     pub(super) fn start(&self) -> *mut u8 {
         self.get().start()
+    }
+
+    pub(super) fn layout(&self) -> Layout {
+        let memory = self.get();
+        Layout {
+            size: memory.tree.size(),
+            shift: memory.shift.into(),
+            chunks: memory.chunks.as_ptr().cast(),
+        }
     }
 
     /// Whether memory is no longer here, and translated code cannot run on it.

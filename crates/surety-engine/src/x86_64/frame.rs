@@ -1,5 +1,12 @@
 //! Where translated code keeps what it has no register for: on the host's stack, from the stack pointer up.
 
+use std::any::Any;
+
+use super::{
+    code::Code,
+    flat::{Flat, Layout},
+};
+
 /// `x0` to `x31`, 4 bytes each; the offset of a register is four times its number.
 pub(super) const REGISTER_BYTES: i32 = 128;
 /// The guest address to go on at, 4 bytes.
@@ -29,9 +36,13 @@ pub(super) enum Reason {
     Miss = 2,
     /// The instruction at [`FAULT`] faulted.
     Fault = 3,
-    /// At `pc` starts a function the host has code for.
-    Intrinsic = 4,
+    /// The host code for the function at `pc` has panicked.
+    Panic = 4,
 }
+
+/// What translated code calls at a function that the host has code for: with the guest's registers, the context, the
+/// steps left, and the function's number. Gives how many steps it took, 0 if it declined, -1 if it panicked.
+pub(super) type Call = unsafe extern "sysv64" fn(*mut [u32; 32], *mut Context, u64, u32) -> i64;
 
 /// What the host hands to translated code and gets back.
 #[derive(Debug)]
@@ -53,6 +64,15 @@ pub(super) struct Context {
     pub(super) fault: u64,
     /// As in the frame.
     pub(super) fault_rax: u64,
+    /// For functions that the host has code for, and what that needs.
+    pub(super) call: Call,
+    /// For Keccak-f, before the other: one that runs while alignment is checked.
+    pub(super) keccak: Call,
+    pub(super) layout: Layout,
+    pub(super) code: *const Code,
+    pub(super) flat: *mut Flat,
+    /// What the host's code has panicked with.
+    pub(super) panic: Option<Box<dyn Any + Send>>,
 }
 
 /// Offsets in a [`Context`]; those of its registers are as in the frame.
@@ -67,4 +87,6 @@ pub(super) mod context {
     pub(in super::super) const PC: i32 = offset_of!(Context, pc) as i32;
     pub(in super::super) const FAULT: i32 = offset_of!(Context, fault) as i32;
     pub(in super::super) const FAULT_RAX: i32 = offset_of!(Context, fault_rax) as i32;
+    pub(in super::super) const CALL: i32 = offset_of!(Context, call) as i32;
+    pub(in super::super) const KECCAK: i32 = offset_of!(Context, keccak) as i32;
 }

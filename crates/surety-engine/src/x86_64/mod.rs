@@ -6,6 +6,7 @@ mod code;
 mod fault;
 mod flat;
 mod frame;
+mod keccak;
 mod mapping;
 mod places;
 mod products;

@@ -1,6 +1,10 @@
 //! A run of translated code: enters it, and takes with the interpreter what it leaves.
 
-use std::{io, sync::Arc};
+use std::{
+    io,
+    panic::{self, AssertUnwindSafe},
+    sync::Arc,
+};
 
 use surety_machine::{Checkpoint, Hash, Preimages, Program, RunError, Status};
 
@@ -9,6 +13,7 @@ use super::{
     fault,
     flat::Flat,
     frame::{Context, Reason},
+    keccak,
 };
 
 /// What leaving translated code costs, in steps of the interpreter: for a jump that no block starts at, and for an
@@ -133,6 +138,12 @@ impl Machine {
             reason: 0,
             fault: 0,
             fault_rax: 0,
+            call,
+            keccak: keccak::call(),
+            layout: running.memory.layout(),
+            code,
+            flat: running.memory,
+            panic: None,
         };
         for (guest, host) in code.places(entry.places).held() {
             if let (Some(to), Some(from)) = (
@@ -184,8 +195,8 @@ impl Machine {
             self.spent += MISS_COST;
             return Next::Enter;
         }
-        if reason == Reason::Intrinsic as u32 {
-            return self.intrinsic(code, until);
+        if let Some(panic) = context.panic {
+            panic::resume_unwind(panic);
         }
         self.spent += FAULT_COST;
         let Some(located) = fault else {
@@ -197,20 +208,28 @@ impl Machine {
         *running.steps -= located.charged;
         Next::Step
     }
+}
 
-    /// At the first instruction of a function that the host has code for.
-    fn intrinsic(&mut self, code: &Code, until: u64) -> Next {
-        let Some(running) = self.machine.running() else {
-            return Next::Step;
-        };
-        if let Some(intrinsic) = code.intrinsic(*running.pc)
-            && let Some(applied) = intrinsic.apply(running.registers, running.memory, until - *running.steps)
-        {
-            *running.pc = applied.pc;
-            *running.steps += applied.steps;
+/// What translated code calls where a function starts that the host has code for; see [`frame::Call`](super::frame::Call).
+///
+/// # Safety
+/// As the type says, from code that [`Machine::enter_at`] has entered, and without the check of alignment.
+unsafe extern "sysv64" fn call(registers: *mut [u32; 32], context: *mut Context, steps_left: u64, number: u32) -> i64 {
+    // SAFETY: the context that translated code was entered with, which nobody else uses meanwhile.
+    let context = unsafe { &mut *context };
+    let (code, flat) = (context.code, context.flat);
+    let applied = panic::catch_unwind(AssertUnwindSafe(|| {
+        // SAFETY: registers in the frame of translated code; its code, and its machine's memory, outlive it.
+        let (registers, code, memory) = unsafe { (&mut *registers, &*code, &mut *flat) };
+        code.function(number)?.apply(registers, memory, steps_left)
+    }));
+    match applied {
+        Ok(Some(applied)) => applied.steps.cast_signed(),
+        // Its plain code runs.
+        Ok(None) => 0,
+        Err(panic) => {
+            context.panic = Some(panic);
+            -1
         }
-        // If it declined, its plain code: that is entered past the place where it leaves. Not from here, since a program
-        // may have every call declined, and the host's stack has an end.
-        Next::Enter
     }
 }

@@ -4,6 +4,8 @@
 //! in the middle of a block need is written down where places change. A block's steps are charged at its start; where
 //! fewer are left, it is not begun.
 
+mod calls;
+
 use std::collections::HashMap;
 
 use surety_machine::{Decoded, Effect, Op, Width};
@@ -19,6 +21,7 @@ use super::{
     rotations::{Part, Recipe, Rotations},
     swaps::{Planner, Swap},
 };
+use crate::intrinsics::Intrinsic;
 
 /// The most host code that one guest instruction can come to, bytes, with all that belongs to it.
 pub(super) const MAX_BYTES: usize = 400;
@@ -131,6 +134,9 @@ struct Translator<'a> {
     metered: bool,
     exits: Vec<Exit>,
     jumps: Vec<Jump>,
+    /// The functions that the host has code for, and where they are called.
+    functions: &'a [(u32, &'static Intrinsic)],
+    calls: Vec<calls::Call>,
     /// Steps charged for turns of the present loop after this one.
     extra: u32,
     /// Turns of loops but their last: where their code is.
@@ -148,11 +154,11 @@ struct Translator<'a> {
 }
 
 /// Translates all of `instructions`; `None` if what that makes has no room before `table`. `functions` are those that
-/// the host has code for.
+/// the host has code for, by their addresses.
 pub(super) fn translate(
     instructions: &[Option<Decoded>],
     plan: &Plan,
-    functions: &Marks,
+    functions: &[(u32, &'static Intrinsic)],
     table: usize,
     metered: bool,
 ) -> Option<Translated> {
@@ -170,6 +176,8 @@ pub(super) fn translate(
         metered,
         exits: Vec::new(),
         jumps: Vec::new(),
+        functions,
+        calls: Vec::new(),
         extra: 0,
         turns: Vec::new(),
         first: 0,
@@ -189,14 +197,14 @@ pub(super) fn translate(
     let mut index = 0;
     while index < instructions.len() && !translator.is_full() {
         if instructions.get(index).is_some_and(Option::is_some) {
-            let block = translator.block(index, functions.get(index), &mut lengths);
+            let block = translator.block(index, &mut lengths);
             index += block.count as usize;
             translator.blocks.push(block);
         } else {
             index += 1;
         }
     }
-    translator.finish(leave, functions);
+    translator.finish(leave);
     (!translator.is_full()).then_some(Translated {
         bytes: translator.asm.bytes,
         blocks: translator.blocks,
@@ -289,7 +297,7 @@ impl Translator<'_> {
     }
 
     /// Translates the block that starts at `first`.
-    fn block(&mut self, first: usize, function: bool, lengths: &mut [u8]) -> Block {
+    fn block(&mut self, first: usize, lengths: &mut [u8]) -> Block {
         let count = end_of(self.instructions, &self.plan.starts, first) - first;
         if self.plan.loops.get(first) {
             self.asm.align(16);
@@ -297,10 +305,14 @@ impl Translator<'_> {
         let entry = self.asm.here();
         self.set_places(*self.plan.zones.at(first));
         let places = self.number;
-        if function {
-            self.exit_now(Reason::Intrinsic, first, 0);
+        let function = self.function(first);
+        if let Some(number) = function {
+            self.call(number);
         }
-        let turns = if function { 1 } else { self.turns_of(first, count) };
+        let turns = match function {
+            Some(_) => 1,
+            None => self.turns_of(first, count),
+        };
         if self.metered {
             let charge = (turns * count) as u32;
             self.asm.alu64_imm(Alu::Sub, Operand::Reg(STEPS), charge);
@@ -1315,16 +1327,17 @@ impl Translator<'_> {
     }
 
     /// Writes what is left to write, and lets all jumps land.
-    fn finish(&mut self, leave: usize, functions: &Marks) {
+    fn finish(&mut self, leave: usize) {
         self.limits = vec![(0, 0); self.blocks.len()];
         self.leave_all(leave);
         for jump in std::mem::take(&mut self.jumps) {
             if self.is_full() {
                 return;
             }
-            self.land(&jump, functions.get(jump.to));
+            self.land(&jump, self.function(jump.to).is_some());
         }
         self.leave_all(leave);
+        self.call_all(leave);
         self.doors();
     }
 

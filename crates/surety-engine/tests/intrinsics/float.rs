@@ -2,7 +2,7 @@
 
 use crate::call::{A0, Call, Random};
 
-const INTERESTING: &[u32] = &[
+pub(crate) const INTERESTING: &[u32] = &[
     0x0000_0000,
     0x0000_0001,
     0x0000_0002,
@@ -44,7 +44,7 @@ const INTERESTING: &[u32] = &[
     0x7fff_ffff,
 ];
 
-fn number(random: &mut Random, near: u32) -> u32 {
+pub(crate) fn number(random: &mut Random, near: u32) -> u32 {
     match random.below(6) {
         0 => INTERESTING[random.below(INTERESTING.len() as u32) as usize] | random.below(2) << 31,
         // Of about the same size as the other one.
