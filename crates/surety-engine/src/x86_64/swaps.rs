@@ -130,6 +130,10 @@ impl Planner {
         read: bool,
         changed: u32,
     ) -> Option<Swap> {
+        // What is used less than that is not worth it, whoever gives way.
+        if self.count(register, at, last) < LEAST {
+            return None;
+        }
         // Who is used last gives way.
         let (next, out, host) = places
             .held()
@@ -152,18 +156,24 @@ impl Planner {
     }
 }
 
-/// Fewer accesses to the frame in a block are left alone.
-const LEAST: usize = 4;
-
-/// Whether all registers that a block uses are in host registers, or too few are not.
+/// Whether no register in the frame is used so often in a block that the first swap can be worth it.
 fn all_held(block: &[Option<Decoded>], parts: &[Part], entry: &Places) -> bool {
-    let mut outside = 0;
+    let mut counts = [0_u16; 32];
     for (instruction, part) in block.iter().zip(parts) {
         let Some(instruction) = instruction else { continue };
         let ([a, b], to) = accesses(instruction, *part);
-        for register in [a, b, to] {
-            outside += usize::from(register != 0 && entry.host(register).is_none());
+        for (register, halves) in [(a, 2), (b, 2), (to, if [a, b].contains(&to) { 4 } else { 1 })] {
+            if let Some(count) = counts.get_mut(usize::from(register)) {
+                *count += halves;
+            }
         }
     }
-    outside < LEAST
+    (1_u8..)
+        .zip(counts.iter().skip(1))
+        .all(|(register, count)| usize::from(*count) < FIRST || entry.host(register).is_some())
 }
+
+/// What a register has to be used for a swap, in halves of what a place in the frame costs: for the first of a block, whose
+/// other register is stored and comes back, and for any.
+const FIRST: usize = 6;
+const LEAST: usize = 4;
