@@ -135,22 +135,10 @@ impl Plan {
             }
             match instruction.op.instruction().effect {
                 Effect::Branch(_) if instruction.imm == 8 => branches.push(index),
-                Effect::Branch(_) => {
+                Effect::Branch(_) | Effect::Jump(_) if instruction.op != Op::Jalr => {
                     if let Some(to) = target(instructions, index, instruction.imm) {
                         mark(to);
-                        if to <= index {
-                            loops.set(to);
-                            intervals.push((to, index + 1));
-                            if index - to < 4096 {
-                                depth[to] = depth[to].saturating_add(1);
-                                depth[index + 1] = depth[index + 1].saturating_sub(1);
-                            }
-                        }
-                    }
-                }
-                Effect::Jump(_) if instruction.op == Op::Jal => {
-                    if let Some(to) = target(instructions, index, instruction.imm) {
-                        mark(to);
+                        // Back, and no call: branches have no register to link.
                         if to <= index && instruction.rd == 0 {
                             loops.set(to);
                             intervals.push((to, index + 1));

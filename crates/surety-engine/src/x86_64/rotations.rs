@@ -199,9 +199,7 @@ impl Walk<'_> {
         self.intact &= self.from == 0 || accesses(&instruction, Part::None).1 != self.from;
         Some(instruction)
     }
-}
 
-impl Walk<'_> {
     /// Where a register is overwritten that nobody reads from `index` on, with nothing that leaves before.
     fn gone(&mut self, register: u8, mut index: usize) -> Option<usize> {
         loop {

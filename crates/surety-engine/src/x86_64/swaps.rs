@@ -39,6 +39,13 @@ pub(super) fn accesses(instruction: &Decoded, part: Part) -> ([u8; 2], u8) {
     }
 }
 
+/// The registers of an instruction, `x0` among them, and what it costs that one is in the frame, in halves: a value is written
+/// there sooner or later.
+fn costs(instruction: &Decoded, part: Part) -> [(u8, usize); 3] {
+    let ([a, b], to) = accesses(instruction, part);
+    [(a, 2), (b, 2), (to, if [a, b].contains(&to) { 4 } else { 1 })]
+}
+
 /// Whether a branch before an instruction leads to what is after it.
 fn is_skipped(block: &[Option<Decoded>], at: usize) -> bool {
     at.checked_sub(1)
@@ -65,12 +72,8 @@ impl Planner {
         self.uses.iter_mut().for_each(Vec::clear);
         for (at, (instruction, part)) in block.iter().zip(parts).enumerate() {
             let Some(instruction) = instruction else { continue };
-            let ([a, b], to) = accesses(instruction, *part);
-            // What a place in the frame costs, twice over: a value is written there sooner or later.
-            for (register, halves) in [(a, 2), (b, 2), (to, if [a, b].contains(&to) { 4 } else { 1 })] {
-                if register != 0
-                    && let Some(uses) = self.uses.get_mut(usize::from(register))
-                {
+            for (register, halves) in costs(instruction, *part) {
+                if let Some(uses) = self.uses.get_mut(usize::from(register)) {
                     uses.extend(std::iter::repeat_n(at as u8, halves));
                 }
             }
@@ -104,15 +107,21 @@ impl Planner {
         }
     }
 
-    /// The first use of a register at or after an instruction, and how many it has before another.
+    /// The instructions that use a register.
+    fn of(&self, register: u8) -> &[u8] {
+        self.uses.get(usize::from(register)).map_or(&[], Vec::as_slice)
+    }
+
+    /// The first use of a register at or after an instruction.
     fn next(&self, register: u8, at: usize) -> usize {
-        let uses = self.uses.get(usize::from(register)).map_or(&[][..], Vec::as_slice);
+        let uses = self.of(register);
         let first = uses.partition_point(|other| usize::from(*other) < at);
         uses.get(first).map_or(usize::MAX, |at| usize::from(*at))
     }
 
+    /// What its uses count from an instruction on and before another.
     fn count(&self, register: u8, from: usize, to: usize) -> usize {
-        let uses = self.uses.get(usize::from(register)).map_or(&[][..], Vec::as_slice);
+        let uses = self.of(register);
         let before = |limit: usize| uses.partition_point(|other| usize::from(*other) < limit);
         before(to) - before(from)
     }
@@ -158,11 +167,10 @@ impl Planner {
 
 /// Whether no register in the frame is used so often in a block that the first swap can be worth it.
 fn all_held(block: &[Option<Decoded>], parts: &[Part], entry: &Places) -> bool {
-    let mut counts = [0_u16; 32];
+    let mut counts = [0; 32];
     for (instruction, part) in block.iter().zip(parts) {
         let Some(instruction) = instruction else { continue };
-        let ([a, b], to) = accesses(instruction, *part);
-        for (register, halves) in [(a, 2), (b, 2), (to, if [a, b].contains(&to) { 4 } else { 1 })] {
+        for (register, halves) in costs(instruction, *part) {
             if let Some(count) = counts.get_mut(usize::from(register)) {
                 *count += halves;
             }
@@ -170,7 +178,7 @@ fn all_held(block: &[Option<Decoded>], parts: &[Part], entry: &Places) -> bool {
     }
     (1_u8..)
         .zip(counts.iter().skip(1))
-        .all(|(register, count)| usize::from(*count) < FIRST || entry.host(register).is_some())
+        .all(|(register, count)| *count < FIRST || entry.host(register).is_some())
 }
 
 /// What a register has to be used for a swap, in halves of what a place in the frame costs: for the first of a block, whose
