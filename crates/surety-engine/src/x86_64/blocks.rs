@@ -4,6 +4,7 @@ use surety_machine::{Decoded, Effect, Op, Program, Tree};
 
 use super::{
     assembler::{R8, R9, R10, R11, R12, R13, RBP, RBX, RCX, RDI, RSI, Reg},
+    charges::Charges,
     zones::Zones,
 };
 
@@ -54,6 +55,8 @@ pub(super) struct Plan {
     pub(super) known: Marks,
     /// Where guest registers are between blocks.
     pub(super) zones: Zones,
+    /// What is charged for blocks.
+    pub(super) charges: Charges,
 }
 
 /// The instruction that a control transfer at `index` by `imm` leads to.
@@ -99,6 +102,7 @@ pub(super) fn skips(instructions: &[Option<Decoded>], index: usize) -> Option<us
 }
 
 impl Plan {
+    /// `extra` are the addresses of the functions that the host has code for, in order.
     pub(super) fn new(program: &Program, extra: &[u32]) -> Self {
         let instructions = program.instructions();
         let mut starts = Marks::new(instructions.len());
@@ -196,12 +200,17 @@ impl Plan {
             }
             first = end;
         }
+        let charges = Charges::new(instructions, &starts, &intervals, |index| {
+            let address = (index as u32) << 2;
+            loops.get(index) || extra.binary_search(&address).is_ok()
+        });
         let zones = Zones::new(instructions, &starts, intervals, &depth);
         Plan {
             starts,
             loops,
             known,
             zones,
+            charges,
         }
     }
 }

@@ -190,7 +190,7 @@ impl Code {
         let before: usize = lengths.get(..within)?.iter().map(|length| usize::from(*length)).sum();
         Some(Entry {
             address: self.mapping.at(block.body as usize + before),
-            charge: u64::from(block.count) - within as u64,
+            charge: u64::from(block.charge) - within as u64,
             places: self.places_before(block, index),
         })
     }
@@ -251,7 +251,7 @@ impl Code {
                     let index = block.first + within as u32;
                     return Some(Located {
                         pc: index << 2,
-                        charged: u64::from(block.count) - within as u64 + u64::from(extra),
+                        charged: u64::from(block.charge) - within as u64 + u64::from(extra),
                         // Nothing faults before they are there.
                         places: self.places_before(block, index + 1),
                     });
@@ -337,6 +337,7 @@ impl Code {
                 block.body,
                 block.door,
                 block.places,
+                block.charge,
             ] {
                 bytes.extend(number.to_le_bytes());
             }
@@ -396,14 +397,16 @@ impl Code {
         }
         let mut blocks = Vec::with_capacity(block_count as usize);
         for _ in 0..block_count {
-            blocks.push(Block {
+            let block = Block {
                 first: number()?,
                 count: number()?,
                 entry: number()?,
                 body: number()?,
                 door: number()?,
                 places: number().filter(|places| *places < places_count)?,
-            });
+                charge: number()?,
+            };
+            blocks.push(Some(block).filter(|block| block.charge >= block.count)?);
         }
         let mut turns = Vec::with_capacity(turn_count as usize);
         for _ in 0..turn_count {

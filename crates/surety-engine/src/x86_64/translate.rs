@@ -46,6 +46,8 @@ pub(super) struct Block {
     pub(super) door: u32,
     /// Number of the places that guest registers are in when it is entered.
     pub(super) places: u32,
+    /// Steps that are charged where its instructions start.
+    pub(super) charge: u32,
 }
 
 /// Guest registers change places before an instruction, for the rest of its block or until they do again.
@@ -139,6 +141,10 @@ struct Translator<'a> {
     calls: Vec<calls::Call>,
     /// Steps charged for turns of the present loop after this one.
     extra: u32,
+    /// Steps charged where the present block starts.
+    charge: u32,
+    /// Whether the block before goes on in the present one without a jump, with that charged.
+    goes_on: bool,
     /// Turns of loops but their last: where their code is.
     turns: Vec<Turn>,
     /// Where the present block starts, and what its instructions are in rotations.
@@ -179,6 +185,8 @@ pub(super) fn translate(
         functions,
         calls: Vec::new(),
         extra: 0,
+        charge: 0,
+        goes_on: false,
         turns: Vec::new(),
         first: 0,
         rotations: Rotations::default(),
@@ -299,32 +307,13 @@ impl Translator<'_> {
     /// Translates the block that starts at `first`.
     fn block(&mut self, first: usize, lengths: &mut [u8]) -> Block {
         let count = end_of(self.instructions, &self.plan.starts, first) - first;
-        if self.plan.loops.get(first) {
-            self.asm.align(16);
-        }
-        let entry = self.asm.here();
-        self.set_places(*self.plan.zones.at(first));
-        let places = self.number;
-        let function = self.function(first);
-        if let Some(number) = function {
-            self.call(number);
-        }
-        let turns = match function {
+        let turns = match self.function(first) {
             Some(_) => 1,
             None => self.turns_of(first, count),
         };
-        if self.metered {
-            let charge = (turns * count) as u32;
-            self.asm.alu64_imm(Alu::Sub, Operand::Reg(STEPS), charge);
-            let from = self.asm.jump_if(Condition::Below);
-            self.exits.push(Exit {
-                from,
-                reason: Reason::Limit,
-                pc: (first as u32) << 2,
-                refund: charge,
-                places,
-            });
-        }
+        self.charge = self.plan.charges.at(first);
+        let entry = self.start(first, turns);
+        let places = self.number;
         let end = first + count;
         let block = self.instructions.get(first..end).unwrap_or_default();
         self.first = first;
@@ -351,9 +340,9 @@ impl Translator<'_> {
         self.extra = 0;
         let body = self.asm.here();
         let ended = self.body(first, end, lengths);
-        if !ended && !self.instructions.get(end).is_some_and(Option::is_some) {
-            // The next word is no instruction, or past the end.
-            self.exit_now(Reason::Step, end, 0);
+        self.goes_on = false;
+        if !ended {
+            self.go_on(end);
         }
         Block {
             first: first as u32,
@@ -362,7 +351,107 @@ impl Translator<'_> {
             body: body as u32,
             door: if places == 0 { entry as u32 } else { 0 },
             places,
+            charge: self.charge,
         }
+    }
+
+    /// Writes what comes before the instructions of the block that starts at `first`. Gives where a jump to it goes: 0 if
+    /// that is written later, since the block before goes on here.
+    fn start(&mut self, first: usize, turns: usize) -> usize {
+        if self.goes_on {
+            self.set_places(*self.plan.zones.at(first));
+            return 0;
+        }
+        if self.plan.loops.get(first) {
+            self.asm.align(16);
+        }
+        let entry = self.asm.here();
+        self.set_places(*self.plan.zones.at(first));
+        if let Some(number) = self.function(first) {
+            self.call(number);
+        }
+        self.pay(turns as u32 * self.charge, first, self.number);
+        entry
+    }
+
+    /// Charges steps where the block that starts at `first` is entered, or does not begin it.
+    fn pay(&mut self, steps: u32, first: usize, places: u32) {
+        if !self.metered {
+            return;
+        }
+        self.asm.alu64_imm(Alu::Sub, Operand::Reg(STEPS), steps);
+        let from = self.asm.jump_if(Condition::Below);
+        self.exits.push(Exit {
+            from,
+            reason: Reason::Limit,
+            pc: (first as u32) << 2,
+            refund: steps,
+            places,
+        });
+    }
+
+    /// Gives back what is charged and not taken, on a way that always comes.
+    fn give_back(&mut self, steps: u32) {
+        if self.metered && steps != 0 {
+            self.asm.alu64_imm(Alu::Add, Operand::Reg(STEPS), steps);
+        }
+    }
+
+    /// Goes from the end of a block to the next, which starts at `end`.
+    fn go_on(&mut self, end: usize) {
+        let left = self.left(end);
+        if !self.instructions.get(end).is_some_and(Option::is_some) {
+            // The next word is no instruction, or past the end.
+            return self.exit_now(Reason::Step, end, left);
+        }
+        if self.plan.loops.get(end) || self.function(end).is_some() {
+            // It is charged as for who jumps there.
+            return self.give_back(left);
+        }
+        self.goes_on = self.metered;
+        let next = self.plan.charges.at(end);
+        match next.checked_sub(left) {
+            Some(0) => {}
+            Some(more) if self.metered => {
+                self.asm.alu64_imm(Alu::Sub, Operand::Reg(STEPS), more);
+                let from = self.asm.jump_if(Condition::Below);
+                self.exits.push(Exit {
+                    from,
+                    reason: Reason::Limit,
+                    pc: (end as u32) << 2,
+                    refund: next,
+                    places: self.number,
+                });
+            }
+            Some(_) => {}
+            None => self.give_back(left - next),
+        }
+    }
+
+    /// The steps that are charged from an instruction of the present block on, or from its end.
+    fn left(&self, index: usize) -> u32 {
+        self.charge.saturating_sub((index - self.first) as u32)
+    }
+
+    /// Writes the entries of the blocks that the one before goes on in.
+    fn entries(&mut self) {
+        let mut blocks = std::mem::take(&mut self.blocks);
+        for block in &mut blocks {
+            if block.entry != 0 {
+                continue;
+            }
+            if self.is_full() {
+                break;
+            }
+            block.entry = self.asm.here() as u32;
+            if block.places == 0 {
+                block.door = block.entry;
+            }
+            self.pay(block.charge, block.first as usize, block.places);
+            let onward = self.asm.jump();
+            self.asm.land(onward, block.body as usize);
+        }
+        self.blocks = blocks;
     }
 
     /// Writes the way from the table of entries into blocks that have registers in other places.
@@ -565,7 +654,7 @@ impl Translator<'_> {
             Effect::Jump(_) if op == Op::Jal => {
                 if !imm.is_multiple_of(4) {
                     // Traps, and must not have written the link.
-                    self.exit_now(Reason::Step, index, 1);
+                    self.exit_now(Reason::Step, index, self.left(index));
                     return (1, true);
                 }
                 self.link(rd, pc);
@@ -595,7 +684,7 @@ impl Translator<'_> {
             Effect::Set(_) => return (self.set(index, end, &instruction), false),
             Effect::Nothing => {}
             Effect::Call => {
-                self.exit_now(Reason::Step, index, 1);
+                self.exit_now(Reason::Step, index, self.left(index));
                 return (1, true);
             }
         }
@@ -1187,7 +1276,7 @@ impl Translator<'_> {
             return 1;
         }
         let taken = self.asm.jump_if(condition);
-        self.jump_from(taken, index, imm, (end - index - 1) as u32);
+        self.jump_from(taken, index, imm, self.left(index + 1));
         1
     }
 
@@ -1279,8 +1368,24 @@ impl Translator<'_> {
         if imm == 4 && self.instructions.get(index + 1).is_some_and(Option::is_some) {
             return false;
         }
+        let mut left = self.left(index + 1);
+        if let Some(to) = target(self.instructions, index, imm) {
+            // Here rather than on a detour: this way always comes.
+            let next = if self.function(to).is_some() {
+                0
+            } else {
+                self.plan.charges.at(to)
+            };
+            if next < left {
+                self.give_back(left - next);
+                left = next;
+            } else if left < next {
+                self.give_back(left);
+                left = 0;
+            }
+        }
         let from = self.asm.jump();
-        self.jump_from(from, index, imm, 0);
+        self.jump_from(from, index, imm, left);
         true
     }
 
@@ -1306,10 +1411,11 @@ impl Translator<'_> {
             from,
             reason: Reason::Step,
             pc,
-            refund: 1,
+            refund: self.left(index),
             places: self.number,
         });
         self.link(rd, pc);
+        self.give_back(self.left(index + 1));
         self.asm.lea_beside(RDX, self.table as i64);
         self.asm.jump_through_table();
     }
@@ -1329,6 +1435,7 @@ impl Translator<'_> {
     /// Writes what is left to write, and lets all jumps land.
     fn finish(&mut self, leave: usize) {
         self.limits = vec![(0, 0); self.blocks.len()];
+        self.entries();
         self.leave_all(leave);
         for jump in std::mem::take(&mut self.jumps) {
             if self.is_full() {
@@ -1395,7 +1502,7 @@ impl Translator<'_> {
         if moves.is_empty() && plain {
             return self.asm.land(jump.from, block.entry as usize);
         }
-        if moves.is_empty() && !function && jump.refund == block.count {
+        if moves.is_empty() && !function && jump.refund == block.charge {
             return self.asm.land(jump.from, block.body as usize);
         }
         let here = self.asm.here();
@@ -1407,18 +1514,18 @@ impl Translator<'_> {
             self.asm.alu64_imm(Alu::Add, Operand::Reg(STEPS), jump.refund);
             block.entry
         } else {
-            match block.count.checked_sub(jump.refund) {
+            match block.charge.checked_sub(jump.refund) {
                 Some(more) => {
                     self.asm.alu64_imm(Alu::Sub, Operand::Reg(STEPS), more);
                     let limit = self.asm.jump_if(Condition::Below);
                     let (there, given_back) = self.limits.get(number).copied().unwrap_or_default();
-                    if given_back != block.count {
+                    if given_back != block.charge {
                         // For a loop of which several turns are charged at once.
                         self.exits.push(Exit {
                             from: limit,
                             reason: Reason::Limit,
                             pc: block.first << 2,
-                            refund: block.count,
+                            refund: block.charge,
                             places: block.places,
                         });
                     } else {
@@ -1427,7 +1534,7 @@ impl Translator<'_> {
                 }
                 None => self
                     .asm
-                    .alu64_imm(Alu::Add, Operand::Reg(STEPS), jump.refund - block.count),
+                    .alu64_imm(Alu::Add, Operand::Reg(STEPS), jump.refund - block.charge),
             }
             block.body
         };

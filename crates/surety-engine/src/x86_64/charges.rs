@@ -1,0 +1,99 @@
+//! How many steps are charged when a block is entered: its own, and those of what follows it on the longest way that
+//! comes to no end before.
+//!
+//! Code that counts steps exactly needs no instruction for it on every way, only on all ways but one of those that
+//! part: what is charged at the start of a loop's body is enough for the longest way through it, and shorter ways give
+//! back what they are shorter by where they part from it. (Ball and Larus, "Optimally profiling and tracing programs",
+//! place counters so; here the longest way is the one without, since what is given back needs no check.)
+
+use surety_machine::{Decoded, Effect, Op};
+
+use super::blocks::{Marks, end_of, skips, target};
+
+/// The most steps charged at once: what the interpreter finishes where fewer are left.
+const MOST: usize = 500;
+
+/// What is charged for each block.
+#[derive(Debug)]
+pub(super) struct Charges {
+    /// By the blocks' first instructions. At least the block's own steps.
+    steps: Vec<u16>,
+}
+
+/// Whether a block ends the ways that are charged at once: where a loop starts, which is charged turn by turn, or a
+/// function that the host has code for.
+pub(super) trait Ends: Fn(usize) -> bool {}
+impl<T: Fn(usize) -> bool> Ends for T {}
+
+impl Charges {
+    /// `loops` are the first instructions of loops and the ends of those that lead back there, by the ends.
+    pub(super) fn new(
+        instructions: &[Option<Decoded>],
+        starts: &Marks,
+        loops: &[(usize, usize)],
+        ends: impl Ends,
+    ) -> Self {
+        let mut blocks = Vec::with_capacity(instructions.len() / 4);
+        let mut first = 0;
+        while first < instructions.len() {
+            if instructions.get(first).is_some_and(Option::is_some) {
+                let end = end_of(instructions, starts, first);
+                blocks.push((first, end));
+                first = end;
+            } else {
+                first += 1;
+            }
+        }
+        let mut steps = vec![0; instructions.len()];
+        let mut loops = loops.iter().rev().copied().peekable();
+        // The loops around the present instruction, the one that ends first last. One that starts after it may still be
+        // in the middle, where loops cross.
+        let mut around: Vec<(usize, usize)> = Vec::new();
+        for (first, end) in blocks.into_iter().rev() {
+            let mut most = end - first;
+            for index in (first..end).rev() {
+                while let Some(next) = loops.next_if(|(_, end)| *end > index) {
+                    around.push(next);
+                }
+                while around.last().is_some_and(|(first, _)| *first > index) {
+                    around.pop();
+                }
+                let leads = leads(instructions, index, end);
+                // Nor is what comes after a loop charged in it.
+                let within = |to: &usize| around.last().is_none_or(|(_, end)| to < end);
+                if let Some(to) = leads.filter(within).filter(|to| !ends(*to)) {
+                    let way = index + 1 - first + steps.get(to).copied().map_or(0, usize::from);
+                    if way <= MOST {
+                        most = most.max(way);
+                    }
+                }
+            }
+            if let Some(steps) = steps.get_mut(first) {
+                *steps = most as u16;
+            }
+        }
+        Charges { steps }
+    }
+
+    /// What is charged for the block that starts at an instruction.
+    pub(super) fn at(&self, first: usize) -> u32 {
+        self.steps.get(first).copied().map_or(0, u32::from)
+    }
+}
+
+/// The block that the instruction at `index`, of a block up to `end`, leads on to.
+fn leads(instructions: &[Option<Decoded>], index: usize, end: usize) -> Option<usize> {
+    let instruction = instructions.get(index).copied().flatten()?;
+    let to = match instruction.op.instruction().effect {
+        Effect::Branch(_) if index + 1 == end && instruction.imm as i32 <= 0 => end,
+        Effect::Branch(_) if skips(instructions, index).is_some() => return None,
+        Effect::Branch(_) => target(instructions, index, instruction.imm)?,
+        Effect::Jump(_) if instruction.op == Op::Jal && instruction.rd == 0 => {
+            target(instructions, index, instruction.imm)?
+        }
+        Effect::Jump(_) | Effect::Call => return None,
+        _ if index + 1 == end => end,
+        _ => return None,
+    };
+    (to > index).then_some(to)
+}
