@@ -59,7 +59,7 @@ impl Charges {
                     around.pop();
                 }
                 let leads = leads(instructions, index, end);
-                // Nor is what comes after a loop charged in it.
+                // What comes after a loop is not charged in it: each turn would have to give it back.
                 let within = |to: &usize| around.last().is_none_or(|(_, end)| to < end);
                 if let Some(to) = leads.filter(within).filter(|to| !ends(*to)) {
                     let way = index + 1 - first + steps.get(to).copied().map_or(0, usize::from);
