@@ -249,9 +249,11 @@ impl Code {
                 let end = start + u32::from(*length);
                 if (start..end).contains(&offset) {
                     let index = block.first + within as u32;
+                    let charged = u64::from(block.charge) - within as u64 + u64::from(extra);
                     return Some(Located {
                         pc: index << 2,
-                        charged: u64::from(block.charge) - within as u64 + u64::from(extra),
+                        // A jump has given back all but its own step.
+                        charged: if self.is_table_jump(address) { 1 } else { charged },
                         // Nothing faults before they are there.
                         places: self.places_before(block, index + 1),
                     });
@@ -275,15 +277,10 @@ impl Code {
         let Some(offset) = address.checked_sub(self.range().start) else {
             return false;
         };
-        let Ok(offset) = usize::try_from(offset) else {
-            return false;
-        };
-        if offset + JUMP_THROUGH_TABLE.len() > self.length {
-            return false;
-        }
-        // SAFETY: within the code, which is readable and never written.
-        let bytes = unsafe { std::slice::from_raw_parts(self.mapping.at(offset), JUMP_THROUGH_TABLE.len()) };
-        bytes == JUMP_THROUGH_TABLE
+        let code = usize::try_from(offset)
+            .ok()
+            .and_then(|offset| self.code().get(offset..));
+        code.is_some_and(|code| code.starts_with(&JUMP_THROUGH_TABLE))
     }
 
     /// Runs from `entry` until the code leaves.

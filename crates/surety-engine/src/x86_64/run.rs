@@ -159,7 +159,9 @@ impl Machine {
         *running.steps = until - context.steps;
         let (reason, mut places) = (context.reason & 0xff, context.reason >> 8);
         let mut fault = None;
-        if reason == Reason::Fault as u32 && !code.is_table_jump(context.fault) {
+        // Through the table, to where the interpreter goes on; but a jump to a misaligned address is a trap, at the jump.
+        let led_away = |context: &Context| code.is_table_jump(context.fault) && context.fault_rax & 2 == 0;
+        if reason == Reason::Fault as u32 && !led_away(&context) {
             let Some(located) = code.locate(context.fault) else {
                 // Every instruction that can fault belongs to a block.
                 unreachable!("a fault at {:#x}, in no block", context.fault);

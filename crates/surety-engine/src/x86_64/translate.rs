@@ -1403,18 +1403,20 @@ impl Translator<'_> {
                 }
             }
         }
-        // A misaligned target traps, and must not have written the link. Bit 0 is left to the table, whose entries are
-        // aligned: a load from between them faults.
-        self.asm.test_al(2);
-        let from = self.asm.jump_if(Condition::NotEqual);
-        self.exits.push(Exit {
-            from,
-            reason: Reason::Step,
-            pc,
-            refund: self.left(index),
-            places: self.number,
-        });
-        self.link(rd, pc);
+        if rd != 0 {
+            // A misaligned target traps, and must not have written the link. Where there is none it is left to the table,
+            // as bit 0 is: its entries are aligned, and a load from between them faults.
+            self.asm.test_al(2);
+            let from = self.asm.jump_if(Condition::NotEqual);
+            self.exits.push(Exit {
+                from,
+                reason: Reason::Step,
+                pc,
+                refund: self.left(index),
+                places: self.number,
+            });
+            self.link(rd, pc);
+        }
         self.give_back(self.left(index + 1));
         self.asm.lea_beside(RDX, self.table as i64);
         self.asm.jump_through_table();
