@@ -453,11 +453,14 @@ impl Assembler {
         self.operands(Form::Plain, &[0x0f, 0x40 | condition as u8], to, from, 0);
     }
 
-    /// `to` += `from` << scale, 64 bits; the flags stay.
-    pub(super) fn add64_scaled(&mut self, to: Reg, from: Reg, scale: u8) {
-        self.byte(0x48 | (to >> 3) << 2 | (from >> 3) << 1 | to >> 3);
-        self.bytes
-            .extend_from_slice(&[0x8d, 0x40 | (to & 7) << 3 | 4, scale << 6 | (from & 7) << 3 | to & 7, 0]);
+    /// `to` = `from` if the condition holds, 64 bits.
+    pub(super) fn move64_if(&mut self, condition: Condition, to: Reg, from: Reg) {
+        self.operands(Form::Wide, &[0x0f, 0x40 | condition as u8], to, Operand::Reg(from), 0);
+    }
+
+    /// `to` = `from` + value, 64 bits; the flags stay.
+    pub(super) fn add64_to(&mut self, to: Reg, from: Reg, value: i32) {
+        self.operands(Form::Wide, &[0x8d], to, Operand::Context(from, value), 0);
     }
 
     /// `to` = value, and the flags stay.

@@ -540,6 +540,8 @@ impl Translator<'_> {
             return None;
         }
         let leads = match effect {
+            // Out of a loop, or past something: who stays pays nothing for it.
+            Effect::Branch(_) if instruction.imm as i32 > 0 => None,
             Effect::Branch(_) => target(self.instructions, index, instruction.imm),
             Effect::Jump(_) if instruction.op == Op::Jal => target(self.instructions, index, instruction.imm),
             Effect::Jump(_) => return Some(*self.plan.zones.base()),
@@ -1286,9 +1288,6 @@ impl Translator<'_> {
         let mut carry = steps == 1 && matches!(condition, Condition::Below | Condition::NotBelow) && a != 0;
         let mut condition = condition;
         if carry || steps != 1 || b != 0 || !matches!(condition, Condition::Equal | Condition::NotEqual) {
-            if !carry {
-                self.asm.mov_imm(RAX, 0);
-            }
             condition = self.flags(a, b, condition);
         } else {
             // Zero is what 1 is taken from with a borrow.
@@ -1305,10 +1304,7 @@ impl Translator<'_> {
                 Condition::NotBelow
             };
         }
-        // None of what follows up to the move changes the flags.
-        if !carry {
-            self.asm.set(condition, RAX);
-        }
+        // None of what follows up to the moves changes the flags.
         let from = match (next.rs1, next.imm) {
             (0, imm) => {
                 self.asm.mov_imm_only(RDX, imm);
@@ -1331,7 +1327,10 @@ impl Translator<'_> {
         }
         match (self.metered, carry, condition) {
             (false, ..) => {}
-            (true, false, _) => self.asm.add64_scaled(STEPS, RAX, steps - 1),
+            (true, false, _) => {
+                self.asm.add64_to(RAX, STEPS, i32::from(steps));
+                self.asm.move64_if(condition, STEPS, RAX);
+            }
             (true, true, Condition::Below) => self.asm.alu64_imm(Alu::AddCarry, Operand::Reg(STEPS), 0),
             (true, true, _) => self.asm.alu64_imm(Alu::SubBorrow, Operand::Reg(STEPS), u32::MAX),
         }
