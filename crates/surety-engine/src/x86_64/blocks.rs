@@ -110,6 +110,7 @@ impl Plan {
         // How much deeper in loops each instruction lies than the one before.
         let mut depth = vec![0_i16; instructions.len() + 1];
         let mut branches = Vec::new();
+        let mut jumps = Vec::new();
         let mut known = Marks::new(instructions.len());
         // The loops: their first instruction, and the one after their last.
         let mut intervals = Vec::new();
@@ -133,15 +134,19 @@ impl Plan {
             }
             if ends_block(instruction) && skips(instructions, index).is_none() {
                 mark(index + 1);
-                if matches!(instruction.op.instruction().effect, Effect::Jump(_)) {
+                if matches!(instruction.op.instruction().effect, Effect::Jump(_)) && instruction.rd != 0 {
                     known.set(index + 1);
                 }
             }
             match instruction.op.instruction().effect {
-                Effect::Branch(_) if instruction.imm == 8 => branches.push(index),
+                Effect::Branch(_) if instruction.imm == 8 => {
+                    branches.push(index);
+                    jumps.push((index as u32, index as u32 + 2));
+                }
                 Effect::Branch(_) | Effect::Jump(_) if instruction.op != Op::Jalr => {
                     if let Some(to) = target(instructions, index, instruction.imm) {
                         mark(to);
+                        jumps.push((index as u32, to as u32));
                         // Back, and no call: branches have no register to link.
                         if to <= index && instruction.rd == 0 {
                             loops.set(to);
@@ -204,7 +209,8 @@ impl Plan {
             let address = (index as u32) << 2;
             loops.get(index) || extra.binary_search(&address).is_ok()
         });
-        let zones = Zones::new(instructions, &starts, intervals, &depth);
+        let mut zones = Zones::new(instructions, &starts, intervals, &depth);
+        zones.attach(instructions, &jumps, &known);
         Plan {
             starts,
             loops,

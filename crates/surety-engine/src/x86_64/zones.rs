@@ -7,7 +7,7 @@ use surety_machine::{Decoded, Effect, Op};
 
 use super::{
     assembler::Reg,
-    blocks::{HOST, Marks, end_of},
+    blocks::{HOST, Marks, end_of, target},
     places::Places,
     rotations::Rotations,
     swaps::accesses,
@@ -37,6 +37,8 @@ type Weights = [u64; 32];
 const MAX_LOOP: usize = 4096;
 /// How many turns of a loop are expected, as a power of two.
 const TURNS: u32 = 3;
+/// The most instructions in a part of a loop that lies apart.
+const MAX_PART: usize = 64;
 /// Loops are looked at until they come to so many instructions for each of the program.
 const WORK: usize = 16;
 
@@ -273,6 +275,91 @@ impl Zones {
             open.push(zone);
         }
         close(&mut open, &mut zones, &mut at, usize::MAX);
+        self.zones = zones;
+    }
+
+    /// Has parts of a loop that lie apart from it have its places: what is reached only from one zone, and comes back to
+    /// it. Compilers put there what they take for rare. `jumps` are all from one instruction to another, and
+    /// `known` what control may come to from elsewhere.
+    pub(super) fn attach(&mut self, instructions: &[Option<Decoded>], jumps: &[(u32, u32)], known: &Marks) {
+        if self.zones.is_empty() {
+            return;
+        }
+        let mut parts: Vec<(Zone, bool)> = Vec::new();
+        let mut inside = Marks::new(instructions.len());
+        let mut first = None;
+        for (index, slot) in instructions.iter().enumerate() {
+            if known.get(index) {
+                first = None;
+            }
+            let Some(instruction) = slot else {
+                first = None;
+                continue;
+            };
+            if let Some(start) = first
+                && instruction.op == Op::Jal
+                && instruction.rd == 0
+                && index - start < MAX_PART
+                && let Some(to) = target(instructions, index, instruction.imm)
+                && !(start..=index).contains(&to)
+                && ![self.at(start), &self.base].contains(&self.at(to))
+            {
+                let places = *self.at(to);
+                let end = index + 1;
+                (start..end).for_each(|index| inside.set(index));
+                let first = start;
+                parts.push((Zone { first, end, places }, true));
+            }
+            // One starts after what goes elsewhere in any case.
+            if matches!(instruction.op.instruction().effect, Effect::Jump(_)) {
+                first = Some(index + 1);
+            } else if leaves(slot.as_ref()) {
+                first = None;
+            }
+        }
+        if parts.is_empty() {
+            return;
+        }
+        let part_of = |parts: &[(Zone, bool)], index: usize| {
+            let after = parts.partition_point(|(part, _)| part.first <= index);
+            after
+                .checked_sub(1)
+                .filter(|at| parts.get(*at).is_some_and(|(part, _)| index < part.end))
+        };
+        for (from, to) in jumps {
+            let (from, to) = (*from as usize, *to as usize);
+            for (one, other) in [(to, from), (from, to)] {
+                if inside.get(one)
+                    && let Some(at) = part_of(&parts, one)
+                    && let Some((part, good)) = parts.get_mut(at)
+                {
+                    *good &= (part.first..part.end).contains(&other) || self.at(other) == &part.places;
+                }
+            }
+        }
+        // Each lies in no zone, or within one: that is cut.
+        let mut zones = Vec::with_capacity(self.zones.len() + 2 * parts.len());
+        let mut parts = parts
+            .into_iter()
+            .filter(|(_, good)| *good)
+            .map(|(part, _)| part)
+            .peekable();
+        for mut zone in std::mem::take(&mut self.zones) {
+            while let Some(part) = parts.next_if(|part| part.first < zone.end) {
+                if part.first > zone.first {
+                    zones.push(Zone {
+                        end: part.first,
+                        ..zone
+                    });
+                }
+                zones.push(part);
+                zone.first = zone.first.max(part.end);
+            }
+            if zone.first < zone.end {
+                zones.push(zone);
+            }
+        }
+        zones.extend(parts);
         self.zones = zones;
     }
 
