@@ -395,6 +395,19 @@ impl Assembler {
         self.operands(Form::Wide, &[0x0f, 0xaf], to, from, 0);
     }
 
+    /// RAX = the upper half of RDX times this (BMI2).
+    pub(super) fn multiply_rdx_high(&mut self, value: u64) {
+        self.bytes.extend_from_slice(&[0x48, 0xb8]);
+        self.bytes.extend_from_slice(&value.to_le_bytes());
+        self.bytes.extend_from_slice(&[0xc4, 0xe2, 0xfb, 0xf6, 0xc0]);
+    }
+
+    /// `to` *= value.
+    pub(super) fn imul_imm(&mut self, to: Reg, value: u32) {
+        self.operands(Form::Plain, &[0x69], to, Operand::Reg(to), 4);
+        self.imm32(value);
+    }
+
     pub(super) fn shift_imm(&mut self, op: Shift, to: Operand, count: u8) {
         self.operands(Form::Plain, &[0xc1], op as u8, to, 1);
         self.byte(count);

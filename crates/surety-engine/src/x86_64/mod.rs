@@ -4,6 +4,7 @@ mod assembler;
 mod blocks;
 mod charges;
 mod code;
+mod constants;
 mod fault;
 mod flat;
 mod frame;

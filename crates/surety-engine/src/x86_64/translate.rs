@@ -16,6 +16,7 @@ use super::{
     },
     assembler::{R12, R13},
     blocks::{HOST, Marks, Plan, end_of, far_target, skips, target},
+    constants::{Constants, reciprocal},
     frame::{self, Reason, context},
     places::{Move, Places},
     rotations::{Part, Recipe, Rotations},
@@ -147,6 +148,8 @@ struct Translator<'a> {
     goes_on: bool,
     /// Turns of loops but their last: where their code is.
     turns: Vec<Turn>,
+    /// What registers probably hold.
+    constants: Constants,
     /// Where the present block starts, and what its instructions are in rotations.
     first: usize,
     rotations: Rotations,
@@ -188,6 +191,7 @@ pub(super) fn translate(
         charge: 0,
         goes_on: false,
         turns: Vec::new(),
+        constants: Constants::default(),
         first: 0,
         rotations: Rotations::default(),
         recipes: Vec::new(),
@@ -590,6 +594,11 @@ impl Translator<'_> {
             };
             if let Some(length) = lengths.get_mut(index) {
                 *length = (self.asm.here() - before) as u8;
+            }
+            if self.extra == 0 {
+                for done in self.instructions.get(index..index + taken).unwrap_or_default() {
+                    done.iter().for_each(|instruction| self.constants.follow(instruction));
+                }
             }
             index += taken;
             ended = jumped;
@@ -1172,6 +1181,7 @@ impl Translator<'_> {
         let divisor = self.operand(b);
         let first = self.source(a, RAX);
         self.asm.mov(RAX, Operand::Reg(first));
+        let guessed = self.divide_guessed(op, b);
         // Two that are not negative are divided as unsigned numbers of 32 bits, which takes less time.
         self.asm.mov(RDX, Operand::Reg(RAX));
         self.asm.alu(Alu::Or, RDX, divisor);
@@ -1191,7 +1201,7 @@ impl Translator<'_> {
         self.asm.idiv64(Operand::Frame(frame::DIVISOR));
         let here = self.asm.here();
         self.asm.land(done, here);
-        self.divided(op == Op::Div, &[zero, zero_too], rd);
+        self.divided(op == Op::Div, &[zero, zero_too], guessed, rd);
     }
 
     /// Jumps away if a divisor is zero.
@@ -1210,14 +1220,15 @@ impl Translator<'_> {
         let divisor = self.operand(b);
         let first = self.source(a, RAX);
         self.asm.mov(RAX, Operand::Reg(first));
+        let guessed = self.divide_guessed(op, b);
         let zero = self.unless_zero(divisor);
         self.asm.mov_imm(RDX, 0);
         self.asm.div(divisor);
-        self.divided(op == Op::Divu, &[zero], rd);
+        self.divided(op == Op::Divu, &[zero], guessed, rd);
     }
 
     /// After a division: `zero` is where it was left out, with the dividend in RAX.
-    fn divided(&mut self, quotient: bool, zero: &[Fixup], rd: u8) {
+    fn divided(&mut self, quotient: bool, zero: &[Fixup], guessed: Option<Fixup>, rd: u8) {
         if quotient {
             let done = self.asm.jump();
             let here = self.asm.here();
@@ -1230,7 +1241,42 @@ impl Translator<'_> {
             let here = self.asm.here();
             zero.iter().for_each(|zero| self.asm.land(*zero, here));
         }
+        if let Some(guessed) = guessed {
+            let here = self.asm.here();
+            self.asm.land(guessed, here);
+        }
         self.settle(rd, RAX);
+    }
+
+    /// Divides RAX by what a register probably holds, if it does. Gives the jump from there; who goes on divides by what the
+    /// register holds. Compilers for RV32 leave divisions by constants to the machine, where they take three times as long as
+    /// multiplications.
+    fn divide_guessed(&mut self, op: Op, b: u8) -> Option<Fixup> {
+        let divisor = self.constants.of(b)?;
+        let factor = reciprocal(divisor)?;
+        let signed = matches!(op, Op::Div | Op::Rem);
+        if signed && divisor > i32::MAX as u32 {
+            return None;
+        }
+        let held = self.operand(b);
+        self.asm.alu_imm(Alu::Cmp, held, divisor);
+        let other = self.asm.jump_if(Condition::NotEqual);
+        let negative = signed.then(|| {
+            self.asm.test(RAX, RAX);
+            self.asm.jump_if(Condition::Negative)
+        });
+        self.asm.mov(RDX, Operand::Reg(RAX));
+        self.asm.multiply_rdx_high(factor);
+        if matches!(op, Op::Rem | Op::Remu) {
+            self.asm.imul_imm(RAX, divisor);
+            self.asm.alu(Alu::Sub, RDX, Operand::Reg(RAX));
+            self.asm.mov(RAX, Operand::Reg(RDX));
+        }
+        let done = self.asm.jump();
+        let here = self.asm.here();
+        self.asm.land(other, here);
+        negative.into_iter().for_each(|negative| self.asm.land(negative, here));
+        Some(done)
     }
 
     fn divided_by_zero(&mut self, op: Op, rd: u8, a: u8) {
