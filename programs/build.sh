@@ -83,7 +83,8 @@ build() {
         (
             cd "$repository"
             riscv64-unknown-elf-gcc -std=c11 -march=rv32im -mabi=ilp32 -ffreestanding -nostdlib -static \
-                -O2 -fno-strict-aliasing -fno-tree-loop-distribute-patterns -ffunction-sections -fdata-sections \
+                -O2 -fno-schedule-insns -fno-strict-aliasing -fno-tree-loop-distribute-patterns \
+                -ffunction-sections -fdata-sections \
                 -Wall -Wextra -Werror -Icrates/surety-guest/include \
                 -Wl,--gc-sections -Wl,--nmagic -Wl,--build-id=none -Wl,--strip-all -Tcrates/surety-guest/surety.ld \
                 programs/"$program"/*.c crates/surety-guest/c/surety.c $fast -lgcc -o "$into/$program.elf"
