@@ -118,6 +118,105 @@ fn product(source: &mut Source<'_>, a: u8, b: u8) -> Vec<u32> {
     code
 }
 
+/// A loop of several blocks: ways that part and meet, of different lengths, and one that lies behind the loop, as
+/// compilers put what they take for rare.
+fn loop_of_blocks(source: &mut Source<'_>) -> Vec<u32> {
+    let some = |source: &mut Source<'_>, most: u32| -> Vec<u32> {
+        (0..source.below(most))
+            .map(|_| {
+                let to = source.pick(&[9, 13, 14, 15, 16, 20, 21, 22, 23, 24, 25, 26, 27, 28]);
+                let (a, b) = (9 + source.below(20) as u8, 9 + source.below(20) as u8);
+                let at = 4 * source.below(64) + u32::from(source.below(200) == 0);
+                match source.below(5) {
+                    0 => word(Op::Lw, to, source.pick(&POINTERS), 0, at),
+                    1 => word(Op::Sw, 0, source.pick(&POINTERS), a, at),
+                    _ => word(
+                        source.pick(&[Op::Add, Op::Xor, Op::Sltu, Op::Mul, Op::Srl]),
+                        to,
+                        a,
+                        b,
+                        0,
+                    ),
+                }
+            })
+            .collect()
+    };
+    let parts: [Vec<u32>; 5] = std::array::from_fn(|_| some(source, 12));
+    let [head, then, rest, tail, behind] = &parts;
+    let distance = |words: usize| 4 * words as u32;
+    let branch = |source: &mut Source<'_>, to: usize| {
+        let op = source.pick(&[Op::Beq, Op::Bne, Op::Blt, Op::Bgeu]);
+        let (a, b) = (9 + source.below(20) as u8, source.pick(&[0, 9, 14, 20, 27]));
+        word(op, 0, a, b, distance(to))
+    };
+    let mut code = vec![word(Op::Addi, 30, 0, 0, 1 + source.below(20))];
+    let first = code.len();
+    code.extend(head);
+    // Past `then`, and perhaps a jump at its end past `rest`.
+    let or_else = source.below(2) as usize;
+    code.push(branch(source, then.len() + or_else + 1));
+    code.extend(then);
+    if or_else == 1 {
+        code.push(word(Op::Jal, 0, 0, 0, distance(rest.len() + 1)));
+    }
+    code.extend(rest);
+    // To what lies behind, which comes back here.
+    let away = code.len();
+    let ends = tail.len() + 2;
+    code.push(branch(source, 1 + ends + 1));
+    code.extend(tail);
+    code.push(word(Op::Addi, 30, 30, 0, 0xffff_ffff));
+    let back = distance(code.len() - first).wrapping_neg();
+    code.push(word(Op::Bne, 0, 30, 0, back));
+    code.push(word(Op::Jal, 0, 0, 0, distance(behind.len() + 2)));
+    code.extend(behind);
+    let to = source.pick(&[away + 1, away + 1, first]);
+    let back = distance(code.len() - to).wrapping_neg();
+    // Without end where it always goes back to the start.
+    let back = if to == first && source.below(4) != 0 { 4 } else { back };
+    code.push(word(Op::Jal, 0, 0, 0, back));
+    code
+}
+
+/// A division by a register that was set to a constant, on this way or another.
+fn division(source: &mut Source<'_>, a: u8) -> Vec<u32> {
+    let by = source.pick(&[9, 13, 14, a.max(1)]);
+    let constant = source.pick(&[0, 1, 2, 3, 5, 7, 10, 641, 2047, 0xffff_ffff, 0xffff_fffd]);
+    let mut code = vec![word(Op::Addi, by, 0, 0, constant)];
+    match source.below(4) {
+        0 => code.insert(
+            0,
+            word(
+                Op::Lui,
+                by,
+                0,
+                0,
+                source.pick(&[0x1000, 0x7fff_f000, 0x8000_0000, 0xffff_f000]),
+            ),
+        ),
+        // Skipped, perhaps.
+        1 => code.insert(0, word(Op::Bltu, 0, a, source.pick(&[0, 20, by]), 8)),
+        2 => {
+            code = vec![
+                word(Op::Lui, by, 0, 0, source.number() & 0xffff_f000),
+                word(Op::Addi, by, by, 0, constant),
+            ]
+        }
+        _ => {}
+    }
+    for _ in 0..1 + source.below(2) {
+        let op = source.pick(&[Op::Div, Op::Divu, Op::Rem, Op::Remu]);
+        code.push(word(
+            op,
+            source.pick(&[9, 15, 16, by, a]),
+            source.pick(&[a, a, by, 20]),
+            by,
+            0,
+        ));
+    }
+    code
+}
+
 fn instruction(source: &mut Source<'_>, at: u32, words: u32) -> Vec<u32> {
     let choice = source.below(100);
     let of = |source: &mut Source<'_>, wanted: fn(&Effect) -> bool| {
@@ -177,7 +276,9 @@ fn instruction(source: &mut Source<'_>, at: u32, words: u32) -> Vec<u32> {
             let second = source.pick(&[rd, rd, rd, rs1]);
             let (third, sum) = (register(source), source.pick(&[Op::Or, Op::Xor, Op::Add]));
             let turned = source.below(32);
-            match source.below(7) {
+            match source.below(9) {
+                8 => return division(source, rs1),
+                7 if source.below(2) == 0 => return loop_of_blocks(source),
                 6 => return product(source, rs1, rs2),
                 // A jump forward to where perhaps no block starts: what is beside each other would mark the place.
                 5 => {
