@@ -8,7 +8,7 @@ use super::{
     zones::Zones,
 };
 
-/// The most instructions in a block: its instructions' numbers fit 8 bits, and the interpreter never finishes more.
+/// The most instructions in a block: their numbers fit 8 bits.
 pub(super) const MAX_BLOCK: usize = 250;
 
 /// The host registers that guest registers can have, shortest encodings first.

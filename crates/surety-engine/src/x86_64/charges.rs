@@ -97,3 +97,72 @@ fn leads(instructions: &[Option<Decoded>], index: usize, end: usize) -> Option<u
     };
     (to > index).then_some(to)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn one(op: Op, rd: u8, rs1: u8, imm: i32) -> Option<Decoded> {
+        let imm = imm.cast_unsigned();
+        Some(Decoded {
+            op,
+            rd,
+            rs1,
+            rs2: 0,
+            imm,
+        })
+    }
+
+    /// An instruction that leads nowhere else.
+    fn plain() -> Option<Decoded> {
+        one(Op::Addi, 5, 5, 1)
+    }
+
+    fn charges(code: &[Option<Decoded>], starts: &[usize], loops: &[(usize, usize)]) -> Vec<u32> {
+        let mut marks = Marks::new(code.len());
+        starts.iter().for_each(|start| marks.set(*start));
+        let heads: Vec<usize> = loops.iter().map(|(first, _)| *first).collect();
+        let charges = Charges::new(code, &marks, loops, |index| heads.contains(&index));
+        starts.iter().map(|start| charges.at(*start)).collect()
+    }
+
+    #[test]
+    fn the_longest_way_through_a_loop_is_charged_where_it_starts() {
+        // 0: past 2 and 3, or through them; 4: back, and 6 after the loop.
+        let code = [
+            plain(),
+            one(Op::Beq, 0, 5, 12),
+            plain(),
+            plain(),
+            plain(),
+            one(Op::Bne, 0, 6, -20),
+            plain(),
+        ];
+        assert_eq!(charges(&code, &[0, 4, 6], &[(0, 6)]), [6, 2, 1]);
+    }
+
+    #[test]
+    fn a_way_that_leaves_the_loop_is_charged_where_it_leads() {
+        let code = [
+            plain(),
+            one(Op::Beq, 0, 5, 16),
+            plain(),
+            one(Op::Bne, 0, 6, -12),
+            plain(),
+            plain(),
+        ];
+        assert_eq!(charges(&code, &[0, 4, 5], &[(0, 4)]), [4, 2, 1]);
+    }
+
+    #[test]
+    fn ways_that_are_too_long_are_charged_in_pieces() {
+        let code = vec![plain(); 2 * MOST];
+        let starts: Vec<usize> = (0..code.len()).step_by(100).collect();
+        let charges = charges(&code, &starts, &[]);
+        assert!(
+            charges.iter().all(|steps| (100..=MOST as u32).contains(steps)),
+            "{charges:?}"
+        );
+        assert_eq!(charges.last(), Some(&100));
+    }
+}

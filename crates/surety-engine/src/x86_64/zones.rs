@@ -378,3 +378,53 @@ impl Zones {
             .map_or(&self.base, |zone| &zone.places)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use surety_machine::{Program, Segment};
+
+    use super::{super::blocks::Plan, *};
+
+    fn word(op: Op, rd: u8, rs1: u8, imm: i32) -> u32 {
+        let imm = imm.cast_unsigned();
+        Decoded {
+            op,
+            rd,
+            rs1,
+            rs2: 0,
+            imm,
+        }
+        .encode()
+    }
+
+    #[test]
+    fn what_lies_behind_a_loop_and_comes_back_has_its_places() {
+        // More registers than the host has, used often outside, and others in the loop.
+        let outside = (1..17).flat_map(|register| vec![word(Op::Addi, register, register, 1); 40]);
+        let mut code: Vec<u32> = outside.collect();
+        let first = code.len();
+        code.extend((17..31).map(|register| word(Op::Addi, register, register, 1)));
+        let length = code.len() - first;
+        // Behind the loop and another jump; then back.
+        code.push(word(Op::Beq, 0, 17, 4 * 4));
+        let back = code.len();
+        code.push(word(Op::Bne, 0, 18, -4 * (length as i32 + 1)));
+        code.push(word(Op::Addi, 1, 1, 1));
+        code.push(word(Op::Jalr, 0, 1, 0));
+        let behind = code.len();
+        code.push(word(Op::Addi, 19, 19, 1));
+        code.push(word(Op::Jal, 0, 0, -4 * (behind as i32 + 1 - back as i32)));
+        let bytes: Vec<u8> = code.iter().flat_map(|word| word.to_le_bytes()).collect();
+        let segment = Segment {
+            address: 0,
+            bytes: &bytes,
+            size: bytes.len() as u32,
+            executable: true,
+        };
+        let program = Program::new(&[segment], 0, Vec::new()).expect("a program");
+        let zones = Plan::new(&program, &[]).zones;
+        assert_ne!(zones.at(first), zones.base());
+        assert_eq!(zones.at(behind), zones.at(first));
+        assert_eq!(zones.at(back + 1), zones.base());
+    }
+}

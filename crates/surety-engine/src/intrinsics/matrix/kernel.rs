@@ -91,9 +91,9 @@ fn best() -> Kernel {
 impl Kernel {
     /// The sum of each row of b, for the kernel that wants it; others have zeros. [`Kernel::block`] is given them.
     fn sums<const C: usize>(self, b: &[u8], k: usize) -> [u32; C] {
-        let mut sums = [0; C];
         #[cfg(target_arch = "x86_64")]
         if self == Kernel::Vnni {
+            let mut sums = [0; C];
             for (sum, row) in sums.iter_mut().zip(b.chunks(k.max(1))) {
                 // SAFETY: this kernel is only made where the processor has what it needs.
                 #[allow(unsafe_code, reason = "a function for processors that have more")]
@@ -101,9 +101,10 @@ impl Kernel {
                     *sum = unsafe { x86::vnni_sum(row) };
                 }
             }
+            return sums;
         }
         let _ = (b, k);
-        sums
+        [0; C]
     }
 
     /// The products of `R` rows of a with `C` rows of b, each of `k` numbers and right behind the one before.
@@ -111,6 +112,7 @@ impl Kernel {
         assert!(a.len() / R >= k && b.len() / C >= k, "a block is shorter than its rows");
         match self {
             Kernel::Plain => {
+                let _ = sums;
                 let mut results = [[0; C]; R];
                 for (r, row) in results.iter_mut().enumerate() {
                     for (c, result) in row.iter_mut().enumerate() {
