@@ -1562,6 +1562,7 @@ impl Translator<'_> {
             block.entry
         } else {
             match block.charge.checked_sub(jump.refund) {
+                Some(0) => {}
                 Some(more) => {
                     self.asm.alu64_imm(Alu::Sub, Operand::Reg(STEPS), more);
                     let limit = self.asm.jump_if(Condition::Below);
