@@ -127,6 +127,47 @@ fn numbers_are_the_machines() {
     }
 }
 
+/// The host's floating point may round and flush as it likes, and raise exceptions: that is the thread's own matter.
+#[test]
+fn p3_numbers_are_the_machines_however_a_thread_rounds() {
+    // Towards zero, with subnormal numbers taken for zero and made zero; upwards; and with all exceptions.
+    for mode in [0xffc0, 0x5f80, 0] {
+        let other = std::thread::spawn(move || {
+            let mut random = Random::new(95);
+            for symbol in [
+                "__addsf3",
+                "__mulsf3",
+                "__divsf3",
+                "surety_sqrt_f32",
+                "__lesf2",
+                "__floatsisf",
+            ] {
+                let records: Vec<_> = (0..400)
+                    .map(|_| {
+                        let a = float::number(&mut random, 0x0080_0000);
+                        [a, float::number(&mut random, a), 0, 0, 0, 0]
+                    })
+                    .collect();
+                let before = control(mode);
+                check(symbol, BUFFERS, &records, &mut random);
+                assert_eq!(control(before) & !63, mode, "{symbol} has changed it");
+            }
+        });
+        other.join().unwrap();
+    }
+}
+
+/// How this thread reckons with floating point (MXCSR) so far, and sets it.
+#[allow(unsafe_code, reason = "there is no safe way to it")]
+fn control(to: u32) -> u32 {
+    let mut before = 0_u32;
+    // SAFETY: 32 bits each; while it is changed nothing here reckons with floating point.
+    unsafe {
+        std::arch::asm!("stmxcsr [{}]", "ldmxcsr [{}]", in(reg) &raw mut before, in(reg) &raw const to);
+    }
+    before
+}
+
 #[test]
 fn memory_is_the_machines() {
     let mut random = Random::new(91);
