@@ -33,48 +33,74 @@ pub(crate) static ROUND_CONSTANTS: [u64; 24] = [
     0x8000_0000_8000_8008,
 ];
 
-/// How many pairs are hashed at once.
+/// How many pairs are hashed at once: never more than this processor can, since only [`Lanes::all`] makes these.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lanes {
-    /// One: any processor.
+pub struct Lanes(Width);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Width {
+    /// Any processor.
     One,
-    /// Four: AVX2.
+    /// AVX2.
+    #[cfg(target_arch = "x86_64")]
     Four,
-    /// Eight: AVX-512.
+    /// AVX-512.
+    #[cfg(target_arch = "x86_64")]
     Eight,
 }
 
 impl Lanes {
+    /// One pair, on any processor.
+    pub const ONE: Self = Lanes(Width::One);
+
+    /// All widths that this processor has, the widest last.
+    #[must_use]
+    pub fn all() -> Vec<Self> {
+        let all = [
+            (Width::One, true),
+            #[cfg(target_arch = "x86_64")]
+            (Width::Four, std::arch::is_x86_feature_detected!("avx2")),
+            #[cfg(target_arch = "x86_64")]
+            (Width::Eight, std::arch::is_x86_feature_detected!("avx512f")),
+        ];
+        all.into_iter()
+            .filter_map(|(width, here)| here.then_some(Lanes(width)))
+            .collect()
+    }
+
     /// The widest that this processor has.
     #[must_use]
     pub fn detect() -> Self {
-        #[cfg(target_arch = "x86_64")]
-        {
-            if std::arch::is_x86_feature_detected!("avx512f") {
-                return Lanes::Eight;
-            }
-            if std::arch::is_x86_feature_detected!("avx2") {
-                return Lanes::Four;
-            }
+        Self::all().pop().unwrap_or(Self::ONE)
+    }
+
+    /// How many.
+    #[must_use]
+    pub fn count(self) -> usize {
+        match self.0 {
+            Width::One => 1,
+            #[cfg(target_arch = "x86_64")]
+            Width::Four => 4,
+            #[cfg(target_arch = "x86_64")]
+            Width::Eight => 8,
         }
-        Lanes::One
     }
 }
 
 impl PairHasher for Lanes {
     fn hash_pairs(&self, pairs: &[[u8; 64]], hashes: &mut [Hash]) {
-        #[cfg(target_arch = "x86_64")]
-        {
-            match self {
-                // SAFETY: `detect` found AVX-512.
-                Lanes::Eight => return unsafe { x86::hash_eight(pairs, hashes) },
-                // SAFETY: `detect` found AVX2.
-                Lanes::Four => return unsafe { x86::hash_four(pairs, hashes) },
-                Lanes::One => {}
+        match self.0 {
+            Width::One => {
+                for (pair, hash) in pairs.iter().zip(hashes) {
+                    *hash = keccak256(pair);
+                }
             }
-        }
-        for (pair, hash) in pairs.iter().zip(hashes) {
-            *hash = keccak256(pair);
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: `all` found AVX2.
+            Width::Four => unsafe { x86::hash_four(pairs, hashes) },
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: `all` found AVX-512.
+            Width::Eight => unsafe { x86::hash_eight(pairs, hashes) },
         }
     }
 }
@@ -295,15 +321,11 @@ mod tests {
 
     #[test]
     fn p3_every_width_hashes_alike() {
-        let detected = Lanes::detect();
         let pairs: Vec<[u8; 64]> = (0..37_u8)
             .map(|n| std::array::from_fn(|i| n.wrapping_mul(31) ^ (i as u8).wrapping_mul(7)))
             .collect();
         let expected: Vec<Hash> = pairs.iter().map(|pair| keccak256(pair)).collect();
-        for lanes in [Lanes::One, Lanes::Four, Lanes::Eight] {
-            if lanes == Lanes::Eight && detected != Lanes::Eight || lanes == Lanes::Four && detected == Lanes::One {
-                continue;
-            }
+        for lanes in Lanes::all() {
             for count in 0..pairs.len() {
                 let mut hashes = vec![[0; 32]; count];
                 lanes.hash_pairs(&pairs[..count], &mut hashes);

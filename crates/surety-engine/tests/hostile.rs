@@ -579,6 +579,21 @@ fn what_lies_within_a_rotation_costs_no_more_than_in_the_interpreter() {
     );
 }
 
+#[test]
+fn a_fault_where_steps_are_not_counted_is_a_trap() {
+    // A block of one instruction is charged for on entry; the fault is in a block of many.
+    let mut code = vec![word(Op::Jal, 0, 0, 0, 8), 0, word(Op::Lw, 5, 0, 0, 1)];
+    code.extend([word(Op::Addi, 6, 6, 0, 1); 100]);
+    let program = small(&code);
+    let options = Options {
+        metered: false,
+        ..Options::default()
+    };
+    let mut run = Run::with_options(Kind::Translated, options, &program, keccak256(INPUT)).unwrap();
+    assert_eq!(run.run(u64::MAX, &mut preimages()).unwrap(), Status::Trapped);
+    assert_eq!(run.pc(), 8);
+}
+
 /// Set in the process that a test starts of itself, since what it limits is the process's.
 const CHILD: &str = "SURETY_ENGINE_TEST_CHILD";
 

@@ -42,9 +42,10 @@ pub(super) fn product<S: Space + ?Sized>(registers: &mut [u32; 32], space: &mut 
     {
         return None;
     }
-    // Each product of two sides is at most 2^32 by now, so that of all three is at most 2^48.
+    // Each product of two sides is at most 2^32 by now, so that of all three is at most 2^48. But without rows, n and k
+    // may be anything.
     let four = 22 + 59 * (k / 4) + 20 * (k % 4);
-    let row = 9 + n / 4 * four + n % 4 * (9 + 8 * k);
+    let row = (n / 4).saturating_mul(four).saturating_add(9 + n % 4 * (9 + 8 * k));
     let steps = 7 + m * row + 25;
     if steps_left < steps {
         return None;

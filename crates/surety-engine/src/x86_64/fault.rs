@@ -119,6 +119,39 @@ impl Drop for Mask {
     }
 }
 
+/// Has a thread's floating point be as IEEE 754 and Rust want it: rounding to nearest, subnormal numbers as they are,
+/// no exceptions. A library that the program is linked with may have set another for its own sake, and results must
+/// not depend on that.
+struct Rounding(u32);
+
+impl Rounding {
+    fn new() -> Self {
+        // MXCSR as processors start with it.
+        let usual = 0x1f80_u32;
+        let mut before = 0_u32;
+        // SAFETY: stores and loads 32 bits each.
+        unsafe {
+            std::arch::asm!(
+                "stmxcsr [{before}]",
+                "ldmxcsr [{usual}]",
+                before = in(reg) &raw mut before,
+                usual = in(reg) &raw const usual,
+                options(nostack, preserves_flags),
+            );
+        }
+        Rounding(before)
+    }
+}
+
+impl Drop for Rounding {
+    fn drop(&mut self) {
+        // SAFETY: loads 32 bits, as the thread had them.
+        unsafe {
+            std::arch::asm!("ldmxcsr [{}]", in(reg) &raw const self.0, options(nostack, preserves_flags, readonly));
+        }
+    }
+}
+
 /// Looks after the faults of `code` on `memory` in this thread, while `run` runs.
 pub(super) fn watch<T>(code: &Code, memory: *mut Memory, run: impl FnOnce() -> T) -> T {
     /// Also when `run` unwinds.
@@ -134,6 +167,7 @@ pub(super) fn watch<T>(code: &Code, memory: *mut Memory, run: impl FnOnce() -> T
         memory,
     };
     let _mask = Mask::new();
+    let _rounding = Rounding::new();
     let _restore = Restore(ACTIVE.replace(&raw const active));
     run()
 }

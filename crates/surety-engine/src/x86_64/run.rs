@@ -207,7 +207,9 @@ impl Machine {
             return Next::Enter;
         };
         *running.pc = located.pc;
-        *running.steps -= located.charged;
+        if code.is_metered() {
+            *running.steps -= located.charged;
+        }
         Next::Step
     }
 }

@@ -86,6 +86,19 @@ fn matmul_is_what_the_machine_does() {
 }
 
 #[test]
+fn p3_a_product_without_numbers_may_have_sides_of_any_length() {
+    let mut random = Random::new(16);
+    for sides in [
+        [0, u32::MAX, u32::MAX],
+        [0, u32::MAX, 0],
+        [0, 0, u32::MAX],
+        [1_000, 0, u32::MAX],
+    ] {
+        matmul(&mut random, sides).check_limit();
+    }
+}
+
+#[test]
 fn matmul_is_the_product_with_the_transpose() {
     let mut random = Random::new(13);
     for sides in [[1, 1, 1], [1, 5, 64], [3, 4, 7], [4, 8, 16], [5, 9, 130], [9, 3, 65]] {

@@ -239,14 +239,30 @@ fn round(lanes: &[u64; 25], constant: u64) -> [u64; 25] {
 
 #[cfg(test)]
 mod tests {
+    /// In each way that this processor has, and in the one that is chosen.
     #[test]
     fn the_permutation_is_the_librarys() {
-        let mut state = [0x0123_4567_89ab_cdef_u64; 25];
-        for _ in 0..100 {
-            let mut expected = state;
-            keccak::Keccak::new().with_f1600(|f1600| f1600(&mut expected));
-            super::f1600(&mut state);
-            assert_eq!(state, expected);
+        let mut ways: Vec<fn(&mut [u64; 25])> = vec![super::f1600];
+        #[cfg(target_arch = "x86_64")]
+        #[allow(unsafe_code, reason = "functions for processors that have more")]
+        {
+            if is_x86_feature_detected!("avx512vl") {
+                // SAFETY: the processor has it, and these are 25 lanes.
+                ways.push(|state| unsafe { super::with_vectors(state.as_mut_ptr()) });
+            }
+            if is_x86_feature_detected!("bmi1") && is_x86_feature_detected!("bmi2") {
+                // SAFETY: the processor has both.
+                ways.push(|state| unsafe { super::with_bmi(state) });
+            }
+        }
+        for way in ways {
+            let mut state = [0x0123_4567_89ab_cdef_u64; 25];
+            for _ in 0..100 {
+                let mut expected = state;
+                keccak::Keccak::new().with_f1600(|f1600| f1600(&mut expected));
+                way(&mut state);
+                assert_eq!(state, expected);
+            }
         }
     }
 }
