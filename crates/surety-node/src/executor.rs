@@ -72,6 +72,9 @@ pub enum RunFailure {
     /// Nobody waits for the result any more, or the node stops.
     #[error("the run was cancelled")]
     Cancelled,
+    /// This host is short of memory now; it may work when other runs have ended.
+    #[error("no memory for the run: {0}; it may work later")]
+    Memory(String),
     /// A fault of this node.
     #[error("the run failed: {0}")]
     Internal(String),
@@ -208,6 +211,9 @@ pub fn advance(
     Ok(())
 }
 
-pub(crate) fn internal(error: impl std::fmt::Display) -> RunFailure {
-    RunFailure::Internal(error.to_string())
+pub(crate) fn internal(error: EngineError) -> RunFailure {
+    match error {
+        EngineError::Memory { .. } => RunFailure::Memory(error.to_string()),
+        EngineError::Run(_) | EngineError::Differ { .. } => RunFailure::Internal(error.to_string()),
+    }
 }

@@ -492,8 +492,8 @@ impl Failure {
     fn is_temporary(&self) -> bool {
         match self {
             Failure::Chain(e) => e.severity() == Severity::Temporary,
-            // Somebody may yet come who has it.
-            Failure::Run(RunFailure::MissingPreimage(_)) => true,
+            // Somebody may yet come who has it, or other runs end.
+            Failure::Run(RunFailure::MissingPreimage(_) | RunFailure::Memory(_)) => true,
             Failure::Run(_) | Failure::Local(_) => false,
         }
     }

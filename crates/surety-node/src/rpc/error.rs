@@ -54,6 +54,10 @@ pub(super) fn object(error: &ProviderError) -> ErrorObjectOwned {
                 code::BUDGET
             }
             RunFailure::Cancelled => code::BUSY,
+            RunFailure::Memory(_) => {
+                tracing::warn!(%error, "a request failed for want of memory");
+                return ErrorObjectOwned::owned(code::BUSY, "no memory for the run now; retry later", None::<()>);
+            }
             RunFailure::Internal(_) => return inside(error),
         },
         ProviderError::Chain(_) => {
@@ -120,5 +124,9 @@ mod tests {
         let told = object(&ProviderError::Pool(PoolError::Run(failure)));
         assert_eq!(told.code(), code::INTERNAL);
         assert_eq!(told.message(), "internal error; the operator's log has the cause");
+        let short = RunFailure::Memory("the host gives no memory for code: os error 12".into());
+        let told = object(&ProviderError::Pool(PoolError::Run(short)));
+        assert_eq!(told.code(), code::BUSY);
+        assert_eq!(told.message(), "no memory for the run now; retry later");
     }
 }
