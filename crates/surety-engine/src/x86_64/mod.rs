@@ -2,6 +2,7 @@
 
 mod assembler;
 mod blocks;
+mod carries;
 mod code;
 mod fault;
 mod flat;

@@ -481,7 +481,22 @@ impl Translator<'_> {
             }
             let (taken, jumped) = match self.rotations.parts.get(index - first).copied().unwrap_or_default() {
                 Part::None => self.instruction(index, end),
-                Part::Nothing | Part::Later { .. } => (1, false),
+                Part::Nothing | Part::Later { .. } | Part::Earlier { .. } => (1, false),
+                Part::Quiet => {
+                    self.quiet(index);
+                    (1, false)
+                }
+                Part::Flags => {
+                    self.carrying(index);
+                    (1, false)
+                }
+                Part::Carry { set, to, sum, of, less } => {
+                    if set {
+                        self.carrying(index);
+                    }
+                    self.carry(to, sum, of, less);
+                    (1, false)
+                }
                 Part::Product { op, a, b, low, high } => {
                     self.product(op, a, b);
                     self.settle(low, RAX);
@@ -1028,6 +1043,81 @@ impl Translator<'_> {
         self.asm.alu_imm(Alu::Cmp, first, imm);
         self.asm.set(condition, to);
         self.settle(rd, to);
+    }
+
+    /// Translates the sum at `index` so that the flags stay.
+    fn quiet(&mut self, index: usize) {
+        let Some(Some(Decoded { op, rd, rs1, rs2, imm })) = self.instructions.get(index).copied() else {
+            return;
+        };
+        if rd == 0 {
+            return;
+        }
+        if op == Op::Add && rs1 != 0 && rs2 != 0 {
+            let (a, b) = (self.source(rs1, RAX), self.source(rs2, RDX));
+            let to = self.destination(rd);
+            self.asm.lea_add(to, a, b);
+            return self.settle(rd, to);
+        }
+        let (from, imm) = if op == Op::Add { (rs1 | rs2, 0) } else { (rs1, imm) };
+        match (from, imm) {
+            (0, imm) => {
+                let to = self.destination(rd);
+                self.asm.mov_imm_only(to, imm);
+                self.settle(rd, to);
+            }
+            (_, 0) => {
+                let to = self.copy(rd, from);
+                self.settle(rd, to);
+            }
+            _ => {
+                let from = self.source(from, RAX);
+                let to = self.destination(rd);
+                self.asm.lea_imm(to, from, imm);
+                self.settle(rd, to);
+            }
+        }
+    }
+
+    /// Translates the sum, the difference or the comparison at `index` so that the carry flag says of it.
+    fn carrying(&mut self, index: usize) {
+        let Some(Some(Decoded { op, rd, rs1, rs2, imm })) = self.instructions.get(index).copied() else {
+            return;
+        };
+        match op {
+            Op::Add => self.alu(Alu::Add, rd, rs1, rs2),
+            Op::Addi => self.alu_imm(Alu::Add, rd, rs1, imm),
+            Op::Sub => self.sub(rd, rs1, rs2),
+            Op::Sltiu => {
+                let first = self.operand(rs1);
+                self.asm.alu_imm(Alu::Cmp, first, imm);
+            }
+            _ => {
+                self.flags(rs1, rs2, Condition::Below);
+            }
+        }
+    }
+
+    /// Puts the carry flag into `to`, and adds it to `of`, or takes it from there, to make `sum`; either may be left out.
+    fn carry(&mut self, to: u8, sum: u8, of: u8, less: bool) {
+        // Nothing here changes the flags but what adds them.
+        if to != 0 {
+            let reg = self.destination(to);
+            self.asm.mov_imm_only(reg, 0);
+            self.asm.set(Condition::Below, reg);
+            self.settle(to, reg);
+        }
+        if sum == 0 {
+            return;
+        }
+        let op = if less { Alu::SubBorrow } else { Alu::AddCarry };
+        if sum == of {
+            let home = self.operand(sum);
+            return self.asm.alu_imm(op, home, 0);
+        }
+        let reg = self.copy(sum, of);
+        self.asm.alu_imm(op, Operand::Reg(reg), 0);
+        self.settle(sum, reg);
     }
 
     fn multiply(&mut self, rd: u8, a: u8, b: u8) {
