@@ -6,7 +6,7 @@ mod support;
 use proptest::prelude::*;
 use support::{
     compare::engines_agree,
-    generate::{DATA, Source, assembled, program, program_of, sums, word},
+    generate::{DATA, Source, assembled, fractions, leap, program, program_of, sums, word},
 };
 use surety_machine::Op;
 
@@ -76,7 +76,25 @@ proptest! {
     fn p3_random_sums(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
         let mut source = Source::new(&bytes);
         let words = 70 + source.below(60);
-        let program = program_of(&mut source, words, |source, _| sums(source));
+        let program = program_of(&mut source, words, |source, _| match source.below(6) {
+            0 => leap(source, 31),
+            _ => sums(source),
+        });
+        if let Err(difference) = engines_agree(&program, &mut source, 130, 1000) {
+            prop_assert!(false, "{difference}\n{}", listing(&program));
+        }
+    }
+
+    /// The same of products with a binary point, and sums besides.
+    #[test]
+    fn p3_random_fractions(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
+        let mut source = Source::new(&bytes);
+        let words = 70 + source.below(60);
+        let program = program_of(&mut source, words, |source, _| match source.below(6) {
+            0 => sums(source),
+            1 => leap(source, 31),
+            _ => fractions(source),
+        });
         if let Err(difference) = engines_agree(&program, &mut source, 130, 1000) {
             prop_assert!(false, "{difference}\n{}", listing(&program));
         }

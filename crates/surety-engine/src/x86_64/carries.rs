@@ -13,6 +13,8 @@ const REACH: usize = 16;
 
 /// Where a carry is taken from the flag, and what for.
 struct Carry {
+    /// After which instruction code cannot be entered.
+    since: usize,
     /// The instructions that set the flag, compare, and take the carry; they may be one.
     setter: usize,
     compare: usize,
@@ -46,7 +48,7 @@ pub(super) fn find(block: &[Option<Decoded>], parts: &mut [Part], within: &mut V
         };
         carry.mark(block, parts);
         let last = carry.sum.map_or(carry.compare, |sum| sum.at);
-        within.extend(carry.setter + 1..=last);
+        within.extend(carry.since + 1..=last);
         if let Some(sum) = carry.sum
             && carry.accessed
         {
@@ -83,7 +85,7 @@ impl Carry {
                 parts,
                 self.compare,
                 if self.taker < self.compare {
-                    Part::Earlier { to: self.carry }
+                    Part::Elsewhere { to: self.carry }
                 } else {
                     Part::Nothing
                 },
@@ -154,9 +156,12 @@ impl View<'_> {
                 (plain.0, plain.1, if may { Flags::MayStay } else { Flags::Change })
             }
             Part::None | Part::Quiet => (plain.0, plain.1, Flags::Stay),
-            Part::Nothing | Part::Earlier { .. } | Part::Later { .. } => (0, 0, Flags::Stay),
+            Part::Nothing | Part::Elsewhere { .. } | Part::Later { .. } => (0, 0, Flags::Stay),
             Part::Whole { from, to, .. } => (bit(from), bit(to), Flags::Stay),
             Part::Product { a, b, low, high, .. } => (bits([a, b]), bits([low, high]), Flags::Change),
+            Part::Fraction {
+                a, b, to, low, high, ..
+            } => (bits([a, b]), bit(to) | bits([low, high]), Flags::Change),
             Part::Flags => (plain.0, if compares(&instruction) { 0 } else { plain.1 }, Flags::Change),
             Part::Carry { set, to, sum, of, .. } => {
                 let own = if set { plain } else { (0, 0) };
@@ -178,14 +183,16 @@ impl View<'_> {
         if carry == 0 || instruction.rs1 == 0 || !immediate && instruction.rs2 == 0 {
             return None;
         }
-        let setter = self.setter(compare, instruction);
-        let (from, early) = match setter {
-            Some(Setter { at, held: true, .. }) => (at, None),
-            Some(Setter { at, held: false, moved }) => (if moved { at } else { compare }, moved.then_some(at)),
-            None => (compare, None),
+        let setter = self
+            .setter(compare, instruction)
+            .filter(|setter| setter.held || setter.moved);
+        let (at, since, early) = match &setter {
+            Some(Setter { at, since, held, .. }) => (*at, *since, (!held).then_some(*at)),
+            None => (compare, compare, None),
         };
         let found = |sum: Option<Sum>, taker: usize, accessed: bool| Carry {
-            setter: from,
+            since,
+            setter: at,
             compare,
             taker,
             carry,
@@ -203,7 +210,7 @@ impl View<'_> {
                 return Some(found(Some(sum), sum.at, false));
             }
         }
-        setter.and_then(|setter| (setter.held || setter.moved).then(|| found(None, taker, false)))
+        setter.map(|_| found(None, taker, false))
     }
 
     /// Whether what is done at `index` does not write a register.
@@ -234,23 +241,26 @@ impl View<'_> {
             if self.part(at) != Part::None || maker.rs1 == 0 && maker.op != Op::Sub {
                 return None;
             }
-            let of = |register: u8, operand: u8| {
-                register != maker.rd && (register == operand || self.is_copy(at, register, operand))
+            // Where it was known that a register holds what an operand does.
+            let of = |register: u8, operand: u8| match register {
+                _ if register == maker.rd => None,
+                _ if register == operand => Some(at),
+                _ => self.copied(at, register, operand),
             };
-            let fits = match (maker.op, immediate) {
-                (Op::Add, false) => maker.rd == one && maker.rs2 != 0 && (of(other, maker.rs1) || of(other, maker.rs2)),
-                (Op::Addi, false) => {
-                    maker.rd == one && maker.imm != 0 && !is_skipped(self.block, at) && of(other, maker.rs1)
+            let since = match (maker.op, immediate) {
+                (Op::Add, false) if maker.rd == one && maker.rs2 != 0 => {
+                    of(other, maker.rs1).or_else(|| of(other, maker.rs2))
                 }
-                (Op::Addi, true) => {
-                    maker.rd == one && maker.imm != 0 && !is_skipped(self.block, at) && maker.imm == instruction.imm
-                }
-                (Op::Sub, false) => maker.rd == other && maker.rs2 != 0 && of(one, maker.rs1),
-                _ => false,
-            };
+                (Op::Addi, _) if maker.rd != one || maker.imm == 0 || is_skipped(self.block, at) => None,
+                (Op::Addi, false) => of(other, maker.rs1),
+                (Op::Addi, true) => (maker.imm == instruction.imm).then_some(at),
+                (Op::Sub, false) if maker.rd == other && maker.rs2 != 0 => of(one, maker.rs1),
+                _ => None,
+            }?;
             let moved = !faults && !touched;
-            return fits.then_some(Setter {
+            return Some(Setter {
                 at,
+                since,
                 held: natural || stay && !moved,
                 moved,
             });
@@ -258,23 +268,19 @@ impl View<'_> {
         None
     }
 
-    /// Whether `copy` holds before the instruction at `index` what `register` does, having been made of it.
-    fn is_copy(&self, index: usize, copy: u8, register: u8) -> bool {
+    /// Where `copy` was made of `register`, if it holds the same before the instruction at `index`.
+    fn copied(&self, index: usize, copy: u8, register: u8) -> Option<usize> {
         if copy == 0 || copy == register {
-            return false;
+            return None;
         }
         for at in (index.saturating_sub(4)..index).rev() {
-            let (Some(effects), Some(one)) = (self.effects(at), self.at(at)) else {
-                return false;
-            };
+            let (effects, one) = (self.effects(at)?, self.at(at)?);
             if effects.writes & (bit(copy) | bit(register)) != 0 {
-                return one.op == Op::Addi
-                    && (one.rd, one.rs1, one.imm) == (copy, register, 0)
-                    && self.part(at) == Part::None
-                    && !is_skipped(self.block, at);
+                let made = one.op == Op::Addi && (one.rd, one.rs1, one.imm) == (copy, register, 0);
+                return (made && self.part(at) == Part::None && !is_skipped(self.block, at)).then_some(at);
             }
         }
-        false
+        None
     }
 
     /// Whether what the instruction at `index` makes is compared soon, perhaps to find its carry.
@@ -323,6 +329,8 @@ impl View<'_> {
 /// An instruction that sets the flag as a comparison does that comes after it.
 struct Setter {
     at: usize,
+    /// Where what is known of the operands is known from: code cannot be entered after that.
+    since: usize,
     /// Whether the flags stay up to the comparison.
     held: bool,
     /// Whether the comparison can be made where they are set.
@@ -397,7 +405,7 @@ mod tests {
             Part::Quiet,
             taken(false, 15, 11, 11, false),
         ];
-        assert_eq!((&parts[..], &within[..]), (&expected[..], &[2, 3, 4][..]));
+        assert_eq!((&parts[..], &within[..]), (&expected[..], &[1, 2, 3, 4][..]));
         assert_eq!(recipes, []);
     }
 
@@ -428,7 +436,7 @@ mod tests {
         let expected = [
             taken(true, 0, 14, 16, false),
             Part::Flags,
-            Part::Earlier { to: 14 },
+            Part::Elsewhere { to: 14 },
             Part::None,
             Part::Nothing,
             Part::Nothing,

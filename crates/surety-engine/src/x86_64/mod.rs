@@ -6,6 +6,7 @@ mod carries;
 mod code;
 mod fault;
 mod flat;
+mod fractions;
 mod frame;
 mod keccak;
 mod mapping;

@@ -2,7 +2,7 @@
 
 use surety_machine::{Decoded, Effect, Op};
 
-use super::{carries, products, swaps::accesses};
+use super::{carries, fractions, products, swaps::accesses};
 
 /// What an instruction is in something that the host does at once: a rotation, or a product of 64 bits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -18,6 +18,17 @@ pub(super) enum Part {
     Later { to: u8 },
     /// Both halves of `a` times `b`, the upper one as `op` has it.
     Product { op: Op, a: u8, b: u8, low: u8, high: u8 },
+    /// The 64 bits of `a` times `b`, the upper half as `op` has it, shifted right: `to` is the lower half then. The one
+    /// of `low` and `high` that is a register is that half of the product, shifted by itself.
+    Fraction {
+        op: Op,
+        a: u8,
+        b: u8,
+        to: u8,
+        low: u8,
+        high: u8,
+        right: u8,
+    },
     /// A sum that leaves the host's flags alone.
     Quiet,
     /// A sum, a difference or a comparison that leaves its carry in the flag; a comparison does nothing else.
@@ -31,8 +42,8 @@ pub(super) enum Part {
         of: u8,
         less: bool,
     },
-    /// `to` was written before.
-    Earlier { to: u8 },
+    /// `to` is written elsewhere, earlier or later.
+    Elsewhere { to: u8 },
 }
 
 /// How to make again what the host leaves out: after a fault within a rotation, or where what one of its shifts makes is
@@ -130,6 +141,7 @@ impl Rotations {
             self.within.extend(rotation.first + 1..=rotation.last);
             self.recipes.extend(rotation.recipes.into_iter().flatten());
         }
+        fractions::find(block, &mut self.parts, &mut self.within);
         products::find(block, &mut self.parts, &mut self.within);
         carries::find(block, &mut self.parts, &mut self.within, &mut self.recipes);
     }

@@ -29,15 +29,15 @@ pub(super) fn accesses(instruction: &Decoded, part: Part) -> ([u8; 2], u8) {
         // Written later, but nobody asks until then.
         Part::Later { to } => return ([0, 0], to),
         Part::Product { .. } | Part::Quiet => {}
+        Part::Fraction { a, b, to, .. } => return ([a, b], to),
         Part::Flags if matches!(instruction.op, Op::Sltu | Op::Sltiu) => {
             return ([instruction.rs1, instruction.rs2], 0);
         }
         Part::Flags | Part::Carry { set: true, .. } => {}
-        // The one that is written without being read is taken for read: it has to be there.
         Part::Carry { to, sum: 0, .. } => return ([to, 0], to),
         Part::Carry { to, sum, of, .. } => return ([to, of], sum),
-        // Written before, where the plan does not see it.
-        Part::Earlier { to } => return ([to, 0], to),
+        // Taken for read: what it holds may be needed where it is written, or be there already.
+        Part::Elsewhere { to } => return ([to, 0], to),
     }
     let Decoded { rd, rs1, rs2, .. } = *instruction;
     match instruction.op.instruction().effect {

@@ -481,7 +481,34 @@ impl Translator<'_> {
             }
             let (taken, jumped) = match self.rotations.parts.get(index - first).copied().unwrap_or_default() {
                 Part::None => self.instruction(index, end),
-                Part::Nothing | Part::Later { .. } | Part::Earlier { .. } => (1, false),
+                Part::Nothing | Part::Later { .. } | Part::Elsewhere { .. } => (1, false),
+                Part::Fraction {
+                    op,
+                    a,
+                    b,
+                    to,
+                    low,
+                    high,
+                    right,
+                } => {
+                    self.product(op, a, b);
+                    if low != 0 {
+                        let half = self.host(low).unwrap_or(RDX);
+                        self.asm.mov(half, Operand::Reg(RAX));
+                        self.asm.shift_imm(Shift::Right, Operand::Reg(half), right);
+                        self.settle(low, half);
+                    }
+                    if high != 0 {
+                        let half = self.host(high).unwrap_or(RDX);
+                        self.asm.mov64(half, Operand::Reg(RAX));
+                        self.asm.shift64_imm(Shift::Right, half, 32);
+                        self.asm.shift_imm(Shift::Left, Operand::Reg(half), 32 - right);
+                        self.settle(high, half);
+                    }
+                    self.asm.shift64_imm(Shift::Right, RAX, right);
+                    self.settle(to, RAX);
+                    (1, false)
+                }
                 Part::Quiet => {
                     self.quiet(index);
                     (1, false)

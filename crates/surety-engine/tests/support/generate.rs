@@ -118,6 +118,15 @@ fn product(source: &mut Source<'_>, a: u8, b: u8) -> Vec<u32> {
     code
 }
 
+/// A jump forward to where perhaps no block starts: what is beside each other would mark the place.
+pub fn leap(source: &mut Source<'_>, rd: u8) -> Vec<u32> {
+    vec![
+        word(Op::Auipc, rd, 0, 0, 0),
+        word(Op::Fence, 0, 0, 0, 0),
+        word(Op::Jalr, source.pick(&[0, 1]), rd, 0, 4 * (3 + source.below(12))),
+    ]
+}
+
 /// Lets things happen between instructions: mostly to `registers`, and sometimes a fault.
 fn scattered(source: &mut Source<'_>, mut code: Vec<u32>, registers: &[u8]) -> Vec<u32> {
     // Not in the order that they were made in, here and there.
@@ -227,6 +236,71 @@ pub fn sums(source: &mut Source<'_>) -> Vec<u32> {
     scattered(source, code, &registers)
 }
 
+/// Products of numbers with a binary point, or nearly so.
+pub fn fractions(source: &mut Source<'_>) -> Vec<u32> {
+    let registers = some_registers(source);
+    let any = |source: &mut Source<'_>| source.pick(&registers);
+    let mut code = Vec::new();
+    for _ in 0..1 + source.below(2) {
+        let (a, b, copy) = (any(source), any(source), any(source));
+        let b = source.pick(&[a, b]);
+        let (low, high) = (any(source), any(source));
+        let (low, high) = (source.pick(&[low, a, b, 20]), source.pick(&[high, a, b, 21]));
+        let mut operands = [a, b];
+        if source.below(2) == 0 {
+            if source.below(6) == 0 {
+                code.push(word(Op::Bltu, 0, b, a, 8));
+            }
+            code.push(word(Op::Addi, copy, a, 0, 0));
+            operands = operands.map(|register| if register == a { copy } else { register });
+        }
+        if source.below(4) == 0 {
+            operands.reverse();
+        }
+        let upper = source.pick(&[Op::Mulh, Op::Mulh, Op::Mulhu, Op::Mulhsu]);
+        let turned = 1 + source.below(31);
+        let mut made = vec![
+            word(upper, high, operands[0], operands[1], 0),
+            word(Op::Mul, low, a, b, 0),
+            word(Op::Srli, low, low, 0, turned),
+            word(Op::Slli, high, high, 0, 32 - turned + u32::from(source.below(32) == 0)),
+        ];
+        match source.below(4) {
+            0 => made.swap(0, 1),
+            1 => made.swap(2, 3),
+            2 => made.swap(1, 3),
+            _ => {}
+        }
+        let (one, other) = source.pick(&[(low, high), (high, low)]);
+        made.push(word(
+            source.pick(&[Op::Or, Op::Or, Op::Add, Op::Xor]),
+            one,
+            low,
+            high,
+            0,
+        ));
+        match source.below(4) {
+            0 => made.push(word(Op::Addi, other, any(source), 0, 1)),
+            1 => made.push(word(Op::Lw, other, source.pick(&POINTERS), 0, source.below(2))),
+            _ => {}
+        }
+        match source.below(4) {
+            0 => code.extend(scattered(source, made, &registers)),
+            1 => code.extend(made),
+            // Something that may have to do with it.
+            _ => {
+                let (to, from) = (any(source), any(source));
+                let to = source.pick(&[to, to, a, b, copy, low, high]);
+                let op = source.pick(&[Op::Add, Op::Mulhu, Op::Sltu]);
+                let at = source.below(made.len() as u32) as usize;
+                made.insert(at, word(op, to, from, source.pick(&[from, to, a]), 0));
+                code.extend(made);
+            }
+        }
+    }
+    code
+}
+
 fn instruction(source: &mut Source<'_>, at: u32, words: u32) -> Vec<u32> {
     let choice = source.below(100);
     let of = |source: &mut Source<'_>, wanted: fn(&Effect) -> bool| {
@@ -286,17 +360,11 @@ fn instruction(source: &mut Source<'_>, at: u32, words: u32) -> Vec<u32> {
             let second = source.pick(&[rd, rd, rd, rs1]);
             let (third, sum) = (register(source), source.pick(&[Op::Or, Op::Xor, Op::Add]));
             let turned = source.below(32);
-            match source.below(9) {
+            match source.below(10) {
+                9 => return fractions(source),
                 7 | 8 => return sums(source),
                 6 => return product(source, rs1, rs2),
-                // A jump forward to where perhaps no block starts: what is beside each other would mark the place.
-                5 => {
-                    return vec![
-                        word(Op::Auipc, rd, 0, 0, 0),
-                        word(Op::Fence, 0, 0, 0, 0),
-                        word(Op::Jalr, source.pick(&[0, 1]), rd, 0, 4 * (3 + source.below(12))),
-                    ];
-                }
+                5 => return leap(source, rd),
                 // A branch over a move and a jump, perhaps to the same place.
                 4 => {
                     let op = of(source, |effect| matches!(effect, Effect::Branch(_)));
@@ -379,6 +447,7 @@ fn instruction(source: &mut Source<'_>, at: u32, words: u32) -> Vec<u32> {
                                 ],
                                 4 => product(source, a, b),
                                 5 => sums(source),
+                                6 => fractions(source),
                                 3 => vec![word(Op::Bltu, 0, a, b, 8), word(Op::Addi, to, a, 0, 0)],
                                 _ => vec![word(pure, to, a, b, at)],
                             });
