@@ -395,6 +395,11 @@ impl Assembler {
         self.operands(Form::Wide, &[0x0f, 0xaf], to, from, 0);
     }
 
+    /// RDX:RAX = RAX * by; signed.
+    pub(super) fn imul_both(&mut self, by: Operand) {
+        self.operands(Form::Plain, &[0xf7], 5, by, 0);
+    }
+
     pub(super) fn shift_imm(&mut self, op: Shift, to: Operand, count: u8) {
         self.operands(Form::Plain, &[0xc1], op as u8, to, 1);
         self.byte(count);

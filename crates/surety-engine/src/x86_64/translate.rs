@@ -491,7 +491,7 @@ impl Translator<'_> {
                     high,
                     right,
                 } => {
-                    self.product(op, a, b);
+                    self.product(op, a, b, RAX);
                     if low != 0 {
                         let half = self.host(low).unwrap_or(RDX);
                         self.asm.mov(half, Operand::Reg(RAX));
@@ -525,10 +525,7 @@ impl Translator<'_> {
                     (1, false)
                 }
                 Part::Product { op, a, b, low, high } => {
-                    self.product(op, a, b);
-                    self.settle(low, RAX);
-                    self.asm.shift64_imm(Shift::Right, RAX, 32);
-                    self.settle(high, RAX);
+                    self.halves(op, a, b, low, high);
                     (1, false)
                 }
                 Part::Whole { from, to, right } => {
@@ -1158,36 +1155,61 @@ impl Translator<'_> {
         self.settle(rd, to);
     }
 
-    /// The 64 bits of a product in RAX, its upper half as `op` has it.
-    fn product(&mut self, op: Op, a: u8, b: u8) {
-        let (first, second) = (self.operand(a), self.operand(b));
-        if op == Op::Mulhu {
-            self.asm.mov(RAX, first);
+    /// The 64 bits of a product, its upper half as `op` has it, in `to`, which is RAX or a guest register's that may change;
+    /// may use RDX.
+    fn product(&mut self, op: Op, a: u8, b: u8, to: Reg) {
+        // The first goes there before the second is read.
+        let (a, b) = if op != Op::Mulhsu && self.host(b) == Some(to) {
+            (b, a)
         } else {
-            self.asm.sign_extend(RAX, first);
-        }
+            (a, b)
+        };
+        let (first, second) = (self.operand(a), self.operand(b));
         let second = match (op, second) {
-            // Upper halves of host registers that hold a guest's are zero.
-            (Op::Mulhu | Op::Mulhsu, Operand::Reg(reg)) => reg,
-            (Op::Mulhu | Op::Mulhsu, other) => {
-                self.asm.mov(RDX, other);
-                RDX
-            }
-            (_, other) => {
+            (Op::Mulh, _) if a == b => to,
+            (Op::Mulh, other) => {
                 self.asm.sign_extend(RDX, other);
                 RDX
             }
+            // Upper halves of host registers that hold a guest's are zero.
+            (_, Operand::Reg(reg)) if reg != to || op == Op::Mulhu => reg,
+            (_, other) => {
+                self.asm.mov(RDX, other);
+                RDX
+            }
         };
-        self.asm.imul64(RAX, Operand::Reg(second));
+        if op == Op::Mulhu {
+            self.asm.mov(to, first);
+        } else {
+            self.asm.sign_extend(to, first);
+        }
+        self.asm.imul64(to, Operand::Reg(second));
     }
 
     fn multiply_high(&mut self, op: Op, rd: u8, a: u8, b: u8) {
         if a == 0 || b == 0 {
             return self.constant(rd, 0);
         }
-        self.product(op, a, b);
-        self.asm.shift64_imm(Shift::Right, RAX, 32);
-        self.settle(rd, RAX);
+        let to = self.destination(rd);
+        self.product(op, a, b, to);
+        self.asm.shift64_imm(Shift::Right, to, 32);
+        self.settle(rd, to);
+    }
+
+    /// Both halves of a product, the upper one as `op` has it.
+    fn halves(&mut self, op: Op, a: u8, b: u8, low: u8, high: u8) {
+        if op == Op::Mulh {
+            let (first, second) = (self.operand(a), self.operand(b));
+            self.asm.mov(RAX, first);
+            self.asm.imul_both(second);
+            self.settle(low, RAX);
+            return self.settle(high, RDX);
+        }
+        let to = self.destination(high);
+        self.product(op, a, b, to);
+        self.settle(low, to);
+        self.asm.shift64_imm(Shift::Right, to, 32);
+        self.settle(high, to);
     }
 
     /// In 64 bits, where the one overflow of 32 bits is none.
