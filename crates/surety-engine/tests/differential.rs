@@ -6,7 +6,7 @@ mod support;
 use proptest::prelude::*;
 use support::{
     compare::engines_agree,
-    generate::{DATA, Source, assembled, program, word},
+    generate::{DATA, Source, assembled, fractions, leap, program, program_of, sums, word},
 };
 use surety_machine::Op;
 
@@ -62,6 +62,40 @@ proptest! {
         let mut source = Source::new(&bytes);
         let program = program(&mut source);
         if let Err(difference) = engines_agree(&program, &mut source, 130, 5000) {
+            prop_assert!(false, "{difference}\n{}", listing(&program));
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 3000, max_shrink_iters: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Sums of more than 32 bits: few registers that meet, faults and branches in between, and code that is entered and
+    /// left at every instruction.
+    #[test]
+    fn p3_random_sums(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
+        let mut source = Source::new(&bytes);
+        let words = 70 + source.below(60);
+        let program = program_of(&mut source, words, |source, _| match source.below(6) {
+            0 => leap(source, 31),
+            _ => sums(source),
+        });
+        if let Err(difference) = engines_agree(&program, &mut source, 130, 1000) {
+            prop_assert!(false, "{difference}\n{}", listing(&program));
+        }
+    }
+
+    /// The same of products with a binary point, and sums besides.
+    #[test]
+    fn p3_random_fractions(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
+        let mut source = Source::new(&bytes);
+        let words = 70 + source.below(60);
+        let program = program_of(&mut source, words, |source, _| match source.below(6) {
+            0 => sums(source),
+            1 => leap(source, 31),
+            _ => fractions(source),
+        });
+        if let Err(difference) = engines_agree(&program, &mut source, 130, 1000) {
             prop_assert!(false, "{difference}\n{}", listing(&program));
         }
     }

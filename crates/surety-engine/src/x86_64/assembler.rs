@@ -408,6 +408,11 @@ impl Assembler {
         self.imm32(value);
     }
 
+    /// RDX:RAX = RAX * by; signed.
+    pub(super) fn imul_both(&mut self, by: Operand) {
+        self.operands(Form::Plain, &[0xf7], 5, by, 0);
+    }
+
     pub(super) fn shift_imm(&mut self, op: Shift, to: Operand, count: u8) {
         self.operands(Form::Plain, &[0xc1], op as u8, to, 1);
         self.byte(count);

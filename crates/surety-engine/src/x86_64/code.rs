@@ -11,7 +11,7 @@ use super::{
     frame::Context,
     mapping::Mapping,
     places::Places,
-    rotations::Recipe,
+    rotations::{Make, Recipe},
     translate::{self, Block, Change, FIXED_BYTES, MAX_BYTES, MOST_BYTES, Translated, Turn},
 };
 use crate::intrinsics::{self, Intrinsic};
@@ -352,7 +352,7 @@ impl Code {
         for recipe in recipes {
             bytes.extend(recipe.after.to_le_bytes());
             bytes.extend(recipe.until.to_le_bytes());
-            bytes.extend([recipe.guest, recipe.from, recipe.left, recipe.count]);
+            bytes.extend([recipe.guest, recipe.from, recipe.make as u8, recipe.count]);
         }
         for places in places {
             bytes.extend(places.bytes());
@@ -423,14 +423,14 @@ impl Code {
         let mut recipes = Vec::with_capacity(recipe_count as usize);
         for _ in 0..recipe_count {
             let (after, until) = (number()?, number()?);
-            let [guest, from, left, shift] = number()?.to_le_bytes();
+            let [guest, from, make, count] = number()?.to_le_bytes();
             recipes.push(Recipe {
                 after,
                 until,
                 guest,
                 from,
-                left,
-                count: shift,
+                make: Make::from_number(make)?,
+                count,
             });
         }
         let mut places = Vec::new();

@@ -2,11 +2,13 @@
 
 mod assembler;
 mod blocks;
+mod carries;
 mod charges;
 mod code;
 mod constants;
 mod fault;
 mod flat;
+mod fractions;
 mod frame;
 mod keccak;
 mod mapping;

@@ -2,7 +2,7 @@
 
 use surety_machine::{Decoded, Effect, Op};
 
-use super::{products, swaps::accesses};
+use super::{carries, fractions, products, swaps::accesses};
 
 /// What an instruction is in something that the host does at once: a rotation, or a product of 64 bits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -18,6 +18,32 @@ pub(super) enum Part {
     Later { to: u8 },
     /// Both halves of `a` times `b`, the upper one as `op` has it.
     Product { op: Op, a: u8, b: u8, low: u8, high: u8 },
+    /// The 64 bits of `a` times `b`, the upper half as `op` has it, shifted right: `to` is the lower half then. The one
+    /// of `low` and `high` that is a register is that half of the product, shifted by itself.
+    Fraction {
+        op: Op,
+        a: u8,
+        b: u8,
+        to: u8,
+        low: u8,
+        high: u8,
+        right: u8,
+    },
+    /// A sum that leaves the host's flags alone.
+    Quiet,
+    /// A sum, a difference or a comparison that leaves its carry in the flag; a comparison does nothing else.
+    Flags,
+    /// Takes the carry from the flag, after the instruction has set it if `set`: `to` is the carry, if it is a register,
+    /// and `sum` is `of` and the carry, or `of` less the carry.
+    Carry {
+        set: bool,
+        to: u8,
+        sum: u8,
+        of: u8,
+        less: bool,
+    },
+    /// `to` is written elsewhere, earlier or later.
+    Elsewhere { to: u8 },
 }
 
 /// How to make again what the host leaves out: after a fault within a rotation, or where what one of its shifts makes is
@@ -29,11 +55,44 @@ pub(super) struct Recipe {
     pub(super) after: u32,
     /// And up to this one.
     pub(super) until: u32,
-    /// The guest register to make: `from` shifted by `count`, to the left if `left` is 1.
+    /// The guest register to make, and what it is made of.
     pub(super) guest: u8,
     pub(super) from: u8,
-    pub(super) left: u8,
+    pub(super) make: Make,
     pub(super) count: u8,
+}
+
+/// How a register is made again, by the number that it has in files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Make {
+    /// `from` shifted by `count`.
+    Right = 0,
+    Left = 1,
+    /// The carry that was added to `from`, or taken from it: what the register holds is the result.
+    More = 2,
+    Less = 3,
+}
+
+impl Make {
+    pub(super) fn from_number(number: u8) -> Option<Self> {
+        [Make::Right, Make::Left, Make::More, Make::Less]
+            .into_iter()
+            .find(|make| *make as u8 == number)
+    }
+}
+
+impl Recipe {
+    /// What the register was to hold, from what it and `from` do.
+    pub(super) fn made(&self, own: u32, from: u32) -> u32 {
+        let count = u32::from(self.count & 31);
+        match self.make {
+            Make::Right => from >> count,
+            Make::Left => from << count,
+            Make::More => own.wrapping_sub(from),
+            Make::Less => from.wrapping_sub(own),
+        }
+    }
 }
 
 /// Instructions of a block, by their numbers in it, and what they are.
@@ -82,7 +141,9 @@ impl Rotations {
             self.within.extend(rotation.first + 1..=rotation.last);
             self.recipes.extend(rotation.recipes.into_iter().flatten());
         }
+        fractions::find(block, &mut self.parts, &mut self.within);
         products::find(block, &mut self.parts, &mut self.within);
+        carries::find(block, &mut self.parts, &mut self.within, &mut self.recipes);
     }
 }
 
@@ -145,7 +206,7 @@ fn rotation(block: &[Option<Decoded>], index: usize) -> Option<Rotation> {
         until: until as u32,
         guest: shift.rd,
         from,
-        left: u8::from(shift.op == Op::Slli),
+        make: if shift.op == Op::Slli { Make::Left } else { Make::Right },
         count: shift.imm as u8,
     };
     // The result takes the place of one of the parts.

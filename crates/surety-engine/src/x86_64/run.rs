@@ -182,8 +182,7 @@ impl Machine {
             for recipe in code.recipes(located.pc >> 2) {
                 let from = context.registers.get(usize::from(recipe.from));
                 if let (Some(from), Some(to)) = (from, running.registers.get_mut(usize::from(recipe.guest))) {
-                    let count = u32::from(recipe.count & 31);
-                    *to = if recipe.left == 1 { from << count } else { from >> count };
+                    *to = recipe.made(*to, *from);
                 }
             }
         }

@@ -1,7 +1,7 @@
 //! Which guest registers are worth a host register for a part of a block: those that are used more, before whoever holds
 //! it is used again, than it costs to change them.
 
-use surety_machine::{Decoded, Effect};
+use surety_machine::{Decoded, Effect, Op};
 
 use super::{assembler::Reg, blocks::MAX_BLOCK, places::Places, rotations::Part};
 
@@ -28,7 +28,16 @@ pub(super) fn accesses(instruction: &Decoded, part: Part) -> ([u8; 2], u8) {
         Part::Whole { from, to, .. } => return ([from, 0], to),
         // Written later, but nobody asks until then.
         Part::Later { to } => return ([0, 0], to),
-        Part::Product { .. } => {}
+        Part::Product { .. } | Part::Quiet => {}
+        Part::Fraction { a, b, to, .. } => return ([a, b], to),
+        Part::Flags if matches!(instruction.op, Op::Sltu | Op::Sltiu) => {
+            return ([instruction.rs1, instruction.rs2], 0);
+        }
+        Part::Flags | Part::Carry { set: true, .. } => {}
+        Part::Carry { to, sum: 0, .. } => return ([to, 0], to),
+        Part::Carry { to, sum, of, .. } => return ([to, of], sum),
+        // Taken for read: what it holds may be needed where it is written, or be there already.
+        Part::Elsewhere { to } => return ([to, 0], to),
     }
     let Decoded { rd, rs1, rs2, .. } = *instruction;
     match instruction.op.instruction().effect {
@@ -47,7 +56,7 @@ fn costs(instruction: &Decoded, part: Part) -> [(u8, usize); 3] {
 }
 
 /// Whether a branch before an instruction leads to what is after it.
-fn is_skipped(block: &[Option<Decoded>], at: usize) -> bool {
+pub(super) fn is_skipped(block: &[Option<Decoded>], at: usize) -> bool {
     at.checked_sub(1)
         .and_then(|before| block.get(before).copied().flatten())
         .is_some_and(|before| matches!(before.op.instruction().effect, Effect::Branch(_)) && before.imm == 8)
@@ -103,6 +112,9 @@ impl Planner {
             }
             if to != 0 {
                 changed |= 1 << to;
+            }
+            if let Part::Carry { to, sum, .. } = *part {
+                changed |= 1 << to | 1 << sum;
             }
         }
     }

@@ -576,12 +576,51 @@ impl Translator<'_> {
             }
             let (taken, jumped) = match self.rotations.parts.get(index - first).copied().unwrap_or_default() {
                 Part::None => self.instruction(index, end),
-                Part::Nothing | Part::Later { .. } => (1, false),
+                Part::Nothing | Part::Later { .. } | Part::Elsewhere { .. } => (1, false),
+                Part::Fraction {
+                    op,
+                    a,
+                    b,
+                    to,
+                    low,
+                    high,
+                    right,
+                } => {
+                    self.product(op, a, b, RAX);
+                    if low != 0 {
+                        let half = self.host(low).unwrap_or(RDX);
+                        self.asm.mov(half, Operand::Reg(RAX));
+                        self.asm.shift_imm(Shift::Right, Operand::Reg(half), right);
+                        self.settle(low, half);
+                    }
+                    if high != 0 {
+                        let half = self.host(high).unwrap_or(RDX);
+                        self.asm.mov64(half, Operand::Reg(RAX));
+                        self.asm.shift64_imm(Shift::Right, half, 32);
+                        self.asm.shift_imm(Shift::Left, Operand::Reg(half), 32 - right);
+                        self.settle(high, half);
+                    }
+                    self.asm.shift64_imm(Shift::Right, RAX, right);
+                    self.settle(to, RAX);
+                    (1, false)
+                }
+                Part::Quiet => {
+                    self.quiet(index);
+                    (1, false)
+                }
+                Part::Flags => {
+                    self.carrying(index);
+                    (1, false)
+                }
+                Part::Carry { set, to, sum, of, less } => {
+                    if set {
+                        self.carrying(index);
+                    }
+                    self.carry(to, sum, of, less);
+                    (1, false)
+                }
                 Part::Product { op, a, b, low, high } => {
-                    self.product(op, a, b);
-                    self.settle(low, RAX);
-                    self.asm.shift64_imm(Shift::Right, RAX, 32);
-                    self.settle(high, RAX);
+                    self.halves(op, a, b, low, high);
                     (1, false)
                 }
                 Part::Whole { from, to, right } => {
@@ -1130,6 +1169,81 @@ impl Translator<'_> {
         self.settle(rd, to);
     }
 
+    /// Translates the sum at `index` so that the flags stay.
+    fn quiet(&mut self, index: usize) {
+        let Some(Some(Decoded { op, rd, rs1, rs2, imm })) = self.instructions.get(index).copied() else {
+            return;
+        };
+        if rd == 0 {
+            return;
+        }
+        if op == Op::Add && rs1 != 0 && rs2 != 0 {
+            let (a, b) = (self.source(rs1, RAX), self.source(rs2, RDX));
+            let to = self.destination(rd);
+            self.asm.lea_add(to, a, b);
+            return self.settle(rd, to);
+        }
+        let (from, imm) = if op == Op::Add { (rs1 | rs2, 0) } else { (rs1, imm) };
+        match (from, imm) {
+            (0, imm) => {
+                let to = self.destination(rd);
+                self.asm.mov_imm_only(to, imm);
+                self.settle(rd, to);
+            }
+            (_, 0) => {
+                let to = self.copy(rd, from);
+                self.settle(rd, to);
+            }
+            _ => {
+                let from = self.source(from, RAX);
+                let to = self.destination(rd);
+                self.asm.lea_imm(to, from, imm);
+                self.settle(rd, to);
+            }
+        }
+    }
+
+    /// Translates the sum, the difference or the comparison at `index` so that the carry flag says of it.
+    fn carrying(&mut self, index: usize) {
+        let Some(Some(Decoded { op, rd, rs1, rs2, imm })) = self.instructions.get(index).copied() else {
+            return;
+        };
+        match op {
+            Op::Add => self.alu(Alu::Add, rd, rs1, rs2),
+            Op::Addi => self.alu_imm(Alu::Add, rd, rs1, imm),
+            Op::Sub => self.sub(rd, rs1, rs2),
+            Op::Sltiu => {
+                let first = self.operand(rs1);
+                self.asm.alu_imm(Alu::Cmp, first, imm);
+            }
+            _ => {
+                self.flags(rs1, rs2, Condition::Below);
+            }
+        }
+    }
+
+    /// Puts the carry flag into `to`, and adds it to `of`, or takes it from there, to make `sum`; either may be left out.
+    fn carry(&mut self, to: u8, sum: u8, of: u8, less: bool) {
+        // Nothing here changes the flags but what adds them.
+        if to != 0 {
+            let reg = self.destination(to);
+            self.asm.mov_imm_only(reg, 0);
+            self.asm.set(Condition::Below, reg);
+            self.settle(to, reg);
+        }
+        if sum == 0 {
+            return;
+        }
+        let op = if less { Alu::SubBorrow } else { Alu::AddCarry };
+        if sum == of {
+            let home = self.operand(sum);
+            return self.asm.alu_imm(op, home, 0);
+        }
+        let reg = self.copy(sum, of);
+        self.asm.alu_imm(op, Operand::Reg(reg), 0);
+        self.settle(sum, reg);
+    }
+
     fn multiply(&mut self, rd: u8, a: u8, b: u8) {
         if a == 0 || b == 0 {
             return self.constant(rd, 0);
@@ -1141,36 +1255,61 @@ impl Translator<'_> {
         self.settle(rd, to);
     }
 
-    /// The 64 bits of a product in RAX, its upper half as `op` has it.
-    fn product(&mut self, op: Op, a: u8, b: u8) {
-        let (first, second) = (self.operand(a), self.operand(b));
-        if op == Op::Mulhu {
-            self.asm.mov(RAX, first);
+    /// The 64 bits of a product, its upper half as `op` has it, in `to`, which is RAX or a guest register's that may change;
+    /// may use RDX.
+    fn product(&mut self, op: Op, a: u8, b: u8, to: Reg) {
+        // The first goes there before the second is read.
+        let (a, b) = if op != Op::Mulhsu && self.host(b) == Some(to) {
+            (b, a)
         } else {
-            self.asm.sign_extend(RAX, first);
-        }
+            (a, b)
+        };
+        let (first, second) = (self.operand(a), self.operand(b));
         let second = match (op, second) {
-            // Upper halves of host registers that hold a guest's are zero.
-            (Op::Mulhu | Op::Mulhsu, Operand::Reg(reg)) => reg,
-            (Op::Mulhu | Op::Mulhsu, other) => {
-                self.asm.mov(RDX, other);
-                RDX
-            }
-            (_, other) => {
+            (Op::Mulh, _) if a == b => to,
+            (Op::Mulh, other) => {
                 self.asm.sign_extend(RDX, other);
                 RDX
             }
+            // Upper halves of host registers that hold a guest's are zero.
+            (_, Operand::Reg(reg)) if reg != to || op == Op::Mulhu => reg,
+            (_, other) => {
+                self.asm.mov(RDX, other);
+                RDX
+            }
         };
-        self.asm.imul64(RAX, Operand::Reg(second));
+        if op == Op::Mulhu {
+            self.asm.mov(to, first);
+        } else {
+            self.asm.sign_extend(to, first);
+        }
+        self.asm.imul64(to, Operand::Reg(second));
     }
 
     fn multiply_high(&mut self, op: Op, rd: u8, a: u8, b: u8) {
         if a == 0 || b == 0 {
             return self.constant(rd, 0);
         }
-        self.product(op, a, b);
-        self.asm.shift64_imm(Shift::Right, RAX, 32);
-        self.settle(rd, RAX);
+        let to = self.destination(rd);
+        self.product(op, a, b, to);
+        self.asm.shift64_imm(Shift::Right, to, 32);
+        self.settle(rd, to);
+    }
+
+    /// Both halves of a product, the upper one as `op` has it.
+    fn halves(&mut self, op: Op, a: u8, b: u8, low: u8, high: u8) {
+        if op == Op::Mulh {
+            let (first, second) = (self.operand(a), self.operand(b));
+            self.asm.mov(RAX, first);
+            self.asm.imul_both(second);
+            self.settle(low, RAX);
+            return self.settle(high, RDX);
+        }
+        let to = self.destination(high);
+        self.product(op, a, b, to);
+        self.settle(low, to);
+        self.asm.shift64_imm(Shift::Right, to, 32);
+        self.settle(high, to);
     }
 
     /// In 64 bits, where the one overflow of 32 bits is none.

@@ -217,6 +217,189 @@ fn division(source: &mut Source<'_>, a: u8) -> Vec<u32> {
     code
 }
 
+/// A jump forward to where perhaps no block starts: what is beside each other would mark the place.
+pub fn leap(source: &mut Source<'_>, rd: u8) -> Vec<u32> {
+    vec![
+        word(Op::Auipc, rd, 0, 0, 0),
+        word(Op::Fence, 0, 0, 0, 0),
+        word(Op::Jalr, source.pick(&[0, 1]), rd, 0, 4 * (3 + source.below(12))),
+    ]
+}
+
+/// Lets things happen between instructions: mostly to `registers`, and sometimes a fault.
+fn scattered(source: &mut Source<'_>, mut code: Vec<u32>, registers: &[u8]) -> Vec<u32> {
+    // Not in the order that they were made in, here and there.
+    for at in 1..code.len() {
+        if source.below(4) == 0 {
+            code.swap(at - 1, at);
+        }
+    }
+    let often = source.below(3);
+    for at in (0..=code.len()).rev() {
+        if source.below(8) >= often {
+            continue;
+        }
+        let (to, a, b) = (source.pick(registers), source.pick(registers), source.pick(registers));
+        let (pointer, wild) = (source.pick(&POINTERS), u32::from(source.below(24) == 0));
+        let place = 4 * source.below(64) + wild;
+        let op = source.pick(&[Op::Add, Op::Sub, Op::Sltu, Op::Mul, Op::Fence, Op::Xor, Op::Divu]);
+        let to = source.pick(&[to, 21, 22, 23]);
+        code.insert(
+            at,
+            match source.below(8) {
+                0 => word(Op::Lw, to, pointer, 0, place),
+                1 | 2 => word(Op::Sw, 0, pointer, a, place),
+                3 => word(Op::Addi, to, source.pick(&[0, a]), 0, source.pick(&[0, 0, 1, place])),
+                4 => word(Op::Add, to, a, source.pick(&[0, b, b]), 0),
+                5 => word(Op::Slli, to, a, 0, 1 + source.below(3)),
+                6 => word(source.pick(&[Op::Bltu, Op::Beq]), 0, a, b, 8),
+                _ => word(op, to, a, b, 0),
+            },
+        );
+    }
+    code
+}
+
+/// Few registers, so that they meet, and not always those that the host has room for.
+fn some_registers(source: &mut Source<'_>) -> Vec<u8> {
+    let count = 3 + source.below(6);
+    (0..count)
+        .map(|_| {
+            if source.below(2) == 0 {
+                source.pick(&[10, 11, 12, 13, 14, 15])
+            } else {
+                18 + source.below(12) as u8
+            }
+        })
+        .collect()
+}
+
+/// Numbers of more than 32 bits added or subtracted, with carries from part to part, or nearly so.
+pub fn sums(source: &mut Source<'_>) -> Vec<u32> {
+    let registers = some_registers(source);
+    let any = |source: &mut Source<'_>| source.pick(&registers);
+    let mut code = Vec::new();
+    let mut before = any(source);
+    for _ in 0..1 + source.below(4) {
+        let (result, a, b, high) = (any(source), any(source), any(source), any(source));
+        let carry = match source.below(4) {
+            0 => a,
+            1 => b,
+            _ => any(source),
+        };
+        // What is overwritten is compared by a copy.
+        let copied = source.below(3) == 0;
+        let old = if copied { any(source) } else { source.pick(&[a, a, b]) };
+        let result = if copied { a } else { result };
+        if copied {
+            if source.below(6) == 0 {
+                // Perhaps not.
+                code.push(word(Op::Bltu, 0, b, a, 8));
+            }
+            code.push(word(Op::Addi, old, a, 0, 0));
+        }
+        let number = source.pick(&[1, 1, 2, 0, 0xffff_ffff, 0xffff_f800]);
+        let less = source.below(3) == 0;
+        code.extend(match (source.below(4), less) {
+            (0, _) => [
+                word(Op::Addi, result, a, 0, number),
+                source.pick(&[
+                    word(Op::Sltiu, carry, result, 0, number),
+                    word(Op::Sltu, carry, result, old, 0),
+                ]),
+            ],
+            (_, true) => [word(Op::Sub, result, a, b, 0), word(Op::Sltu, carry, old, result, 0)],
+            (_, false) => [word(Op::Add, result, a, b, 0), word(Op::Sltu, carry, result, old, 0)],
+        });
+        if source.below(3) == 0 {
+            // Without what it belongs to.
+            code.remove(code.len() - 2);
+        }
+        if source.below(2) == 0 {
+            let op = if less { Op::Sub } else { Op::Add };
+            code.push(word(op, high, source.pick(&[high, high, a]), any(source), 0));
+        }
+        let high = if source.below(3) == 0 { before } else { high };
+        let to = match source.below(5) {
+            0..=2 => carry,
+            3 => high,
+            _ => any(source),
+        };
+        code.push(match (less, source.below(2)) {
+            (true, _) => word(Op::Sub, to, high, carry, 0),
+            (_, 0) => word(Op::Add, to, carry, high, 0),
+            _ => word(Op::Add, to, high, carry, 0),
+        });
+        before = source.pick(&[carry, to]);
+    }
+    scattered(source, code, &registers)
+}
+
+/// Products of numbers with a binary point, or nearly so.
+pub fn fractions(source: &mut Source<'_>) -> Vec<u32> {
+    let registers = some_registers(source);
+    let any = |source: &mut Source<'_>| source.pick(&registers);
+    let mut code = Vec::new();
+    for _ in 0..1 + source.below(2) {
+        let (a, b, copy) = (any(source), any(source), any(source));
+        let b = source.pick(&[a, b]);
+        let (low, high) = (any(source), any(source));
+        let (low, high) = (source.pick(&[low, a, b, 20]), source.pick(&[high, a, b, 21]));
+        let mut operands = [a, b];
+        if source.below(2) == 0 {
+            if source.below(6) == 0 {
+                code.push(word(Op::Bltu, 0, b, a, 8));
+            }
+            code.push(word(Op::Addi, copy, a, 0, 0));
+            operands = operands.map(|register| if register == a { copy } else { register });
+        }
+        if source.below(4) == 0 {
+            operands.reverse();
+        }
+        let upper = source.pick(&[Op::Mulh, Op::Mulh, Op::Mulhu, Op::Mulhsu]);
+        let turned = 1 + source.below(31);
+        let mut made = vec![
+            word(upper, high, operands[0], operands[1], 0),
+            word(Op::Mul, low, a, b, 0),
+            word(Op::Srli, low, low, 0, turned),
+            word(Op::Slli, high, high, 0, 32 - turned + u32::from(source.below(32) == 0)),
+        ];
+        match source.below(4) {
+            0 => made.swap(0, 1),
+            1 => made.swap(2, 3),
+            2 => made.swap(1, 3),
+            _ => {}
+        }
+        let (one, other) = source.pick(&[(low, high), (high, low)]);
+        made.push(word(
+            source.pick(&[Op::Or, Op::Or, Op::Add, Op::Xor]),
+            one,
+            low,
+            high,
+            0,
+        ));
+        match source.below(4) {
+            0 => made.push(word(Op::Addi, other, any(source), 0, 1)),
+            1 => made.push(word(Op::Lw, other, source.pick(&POINTERS), 0, source.below(2))),
+            _ => {}
+        }
+        match source.below(4) {
+            0 => code.extend(scattered(source, made, &registers)),
+            1 => code.extend(made),
+            // Something that may have to do with it.
+            _ => {
+                let (to, from) = (any(source), any(source));
+                let to = source.pick(&[to, to, a, b, copy, low, high]);
+                let op = source.pick(&[Op::Add, Op::Mulhu, Op::Sltu]);
+                let at = source.below(made.len() as u32) as usize;
+                made.insert(at, word(op, to, from, source.pick(&[from, to, a]), 0));
+                code.extend(made);
+            }
+        }
+    }
+    code
+}
+
 fn instruction(source: &mut Source<'_>, at: u32, words: u32) -> Vec<u32> {
     let choice = source.below(100);
     let of = |source: &mut Source<'_>, wanted: fn(&Effect) -> bool| {
@@ -276,18 +459,13 @@ fn instruction(source: &mut Source<'_>, at: u32, words: u32) -> Vec<u32> {
             let second = source.pick(&[rd, rd, rd, rs1]);
             let (third, sum) = (register(source), source.pick(&[Op::Or, Op::Xor, Op::Add]));
             let turned = source.below(32);
-            match source.below(9) {
+            match source.below(12) {
+                11 => return fractions(source),
+                9 | 10 => return sums(source),
                 8 => return division(source, rs1),
                 7 if source.below(2) == 0 => return loop_of_blocks(source),
                 6 => return product(source, rs1, rs2),
-                // A jump forward to where perhaps no block starts: what is beside each other would mark the place.
-                5 => {
-                    return vec![
-                        word(Op::Auipc, rd, 0, 0, 0),
-                        word(Op::Fence, 0, 0, 0, 0),
-                        word(Op::Jalr, source.pick(&[0, 1]), rd, 0, 4 * (3 + source.below(12))),
-                    ];
-                }
+                5 => return leap(source, rd),
                 // A branch over a move and a jump, perhaps to the same place.
                 4 => {
                     let op = of(source, |effect| matches!(effect, Effect::Branch(_)));
@@ -369,6 +547,8 @@ fn instruction(source: &mut Source<'_>, at: u32, words: u32) -> Vec<u32> {
                                     word(Op::Or, to, to, 31, 0),
                                 ],
                                 4 => product(source, a, b),
+                                5 => sums(source),
+                                6 => fractions(source),
                                 3 => vec![word(Op::Bltu, 0, a, b, 8), word(Op::Addi, to, a, 0, 0)],
                                 _ => vec![word(pure, to, a, b, at)],
                             });
@@ -433,8 +613,12 @@ fn instruction(source: &mut Source<'_>, at: u32, words: u32) -> Vec<u32> {
 
 /// A program: registers are given values, then anything happens.
 pub fn program(source: &mut Source<'_>) -> Program {
-    let body = 1 + source.below(160);
-    let words = 62 + body;
+    let words = 62 + 1 + source.below(160);
+    program_of(source, words, |source, at| instruction(source, at, words))
+}
+
+/// A program of so many words, at least: registers are given values, then follows what `next` gives.
+pub fn program_of(source: &mut Source<'_>, words: u32, next: impl Fn(&mut Source<'_>, u32) -> Vec<u32>) -> Program {
     let mut code = Vec::new();
     for register in 1..32_u8 {
         let value = match register {
@@ -448,7 +632,7 @@ pub fn program(source: &mut Source<'_>) -> Program {
     }
     while (code.len() as u32) < words {
         let at = code.len() as u32;
-        code.extend(instruction(source, at, words));
+        code.extend(next(source, at));
     }
     let data: Vec<u8> = (0..256).flat_map(|_| value(source, words).to_le_bytes()).collect();
     assembled(&code, &data)
