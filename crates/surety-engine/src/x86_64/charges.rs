@@ -46,22 +46,23 @@ impl Charges {
         }
         let mut steps = vec![0; instructions.len()];
         let mut loops = loops.iter().rev().copied().peekable();
-        // The loops around the present instruction, the one that ends first last. One that starts after it may still be
-        // in the middle, where loops cross.
+        // The loops around the present instruction, the one that ends first last. Others that start after it may still be
+        // among them.
         let mut around: Vec<(usize, usize)> = Vec::new();
         for (first, end) in blocks.into_iter().rev() {
             let mut most = end - first;
             for index in (first..end).rev() {
+                let Some(to) = leads(instructions, index, end).filter(|to| !ends(*to)) else {
+                    continue;
+                };
                 while let Some(next) = loops.next_if(|(_, end)| *end > index) {
                     around.push(next);
                 }
                 while around.last().is_some_and(|(first, _)| *first > index) {
                     around.pop();
                 }
-                let leads = leads(instructions, index, end);
                 // What comes after a loop is not charged in it: each turn would have to give it back.
-                let within = |to: &usize| around.last().is_none_or(|(_, end)| to < end);
-                if let Some(to) = leads.filter(within).filter(|to| !ends(*to)) {
+                if around.last().is_none_or(|(_, end)| to < *end) {
                     let way = index + 1 - first + steps.get(to).copied().map_or(0, usize::from);
                     if way <= MOST {
                         most = most.max(way);
