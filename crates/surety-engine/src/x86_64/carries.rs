@@ -232,7 +232,7 @@ impl View<'_> {
             if effects.writes & both == 0 {
                 let plain = self.at(at).and_then(|one| plain(&one))?;
                 natural &= effects.flags == Flags::Stay;
-                stay &= effects.flags == Flags::Stay || effects.flags == Flags::MayStay && !self.is_compared(at);
+                stay = stay && self.may_stay(at, effects.flags);
                 faults |= effects.faults;
                 touched |= (effects.reads | effects.writes | plain.0 | plain.1) & carry != 0;
                 continue;
@@ -283,6 +283,11 @@ impl View<'_> {
         None
     }
 
+    /// Whether the flags stay over the instruction at `index`, or may without that a carry of its own is lost.
+    fn may_stay(&self, index: usize, flags: Flags) -> bool {
+        flags == Flags::Stay || flags == Flags::MayStay && !self.is_compared(index)
+    }
+
     /// Whether what the instruction at `index` makes is compared soon, perhaps to find its carry.
     fn is_compared(&self, index: usize) -> bool {
         let Some(Decoded { rd, .. }) = self.at(index) else {
@@ -320,7 +325,7 @@ impl View<'_> {
             }
             accessed |= effects.faults;
             written |= effects.writes;
-            stay &= effects.flags == Flags::Stay || effects.flags == Flags::MayStay && !self.is_compared(at);
+            stay = stay && self.may_stay(at, effects.flags);
         }
         None
     }

@@ -4,7 +4,7 @@ use surety_machine::{Decoded, Effect, Op};
 
 use super::{carries, fractions, products, swaps::accesses};
 
-/// What an instruction is in something that the host does at once: a rotation, or a product of 64 bits.
+/// What an instruction is in something that the host does at once: a rotation, a product of 64 bits, a sum of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Part {
     /// It is in none.
@@ -47,7 +47,7 @@ pub(super) enum Part {
 }
 
 /// How to make again what the host leaves out: after a fault within a rotation, or where what one of its shifts makes is
-/// overwritten before anybody sees it.
+/// overwritten before anybody sees it; and between a carry and its sum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub(super) struct Recipe {
