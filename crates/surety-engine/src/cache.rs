@@ -13,7 +13,7 @@ use crate::Code;
 
 /// Changes with what is translated to what: a test holds it to the code that comes out.
 #[cfg(translated)]
-pub(crate) const REVISION: u32 = 2;
+pub(crate) const REVISION: u32 = 3;
 
 #[cfg(translated)]
 pub(crate) use unix::{load, save};

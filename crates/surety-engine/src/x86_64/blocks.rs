@@ -1,10 +1,13 @@
 //! Where blocks start, and which guest registers are worth a host register: what is known before code is made.
 
+use std::ops::Range;
+
 use surety_machine::{Decoded, Effect, Op, Program, Tree};
 
 use super::{
     assembler::{R8, R9, R10, R11, R12, R13, RBP, RBX, RCX, RDI, RSI, Reg},
     charges::Charges,
+    joins::Joins,
     zones::Zones,
 };
 
@@ -46,13 +49,15 @@ impl Marks {
 /// The plan of a program's blocks.
 #[derive(Debug)]
 pub(super) struct Plan {
-    /// Instructions that start a block.
-    pub(super) starts: Marks,
-    /// Of those, the targets of backward branches.
+    /// Where blocks start and end, in order.
+    pub(super) blocks: Vec<Range<usize>>,
+    /// The targets of backward branches.
     pub(super) loops: Marks,
     /// Instructions that the table of entries leads to: what addresses in memory and in code name, and what follows
     /// calls.
     pub(super) known: Marks,
+    /// What is done at once.
+    pub(super) joins: Joins,
     /// Where guest registers are between blocks.
     pub(super) zones: Zones,
     /// What is charged for blocks.
@@ -205,16 +210,19 @@ impl Plan {
             }
             first = end;
         }
-        let charges = Charges::new(instructions, &starts, &intervals, |index| {
+        let blocks = split(instructions, &starts);
+        let joins = Joins::new(instructions, &blocks);
+        let charges = Charges::new(instructions, &blocks, &intervals, |index| {
             let address = (index as u32) << 2;
             loops.get(index) || extra.binary_search(&address).is_ok()
         });
-        let mut zones = Zones::new(instructions, &starts, intervals, &depth);
+        let mut zones = Zones::new(instructions, &joins, intervals, &depth);
         zones.attach(instructions, &jumps, &known);
         Plan {
-            starts,
+            blocks,
             loops,
             known,
+            joins,
             zones,
             charges,
         }
@@ -234,8 +242,22 @@ fn pointers(memory: &Tree, count: usize, mark: &mut impl FnMut(usize)) {
     });
 }
 
+/// All blocks.
+fn split(instructions: &[Option<Decoded>], starts: &Marks) -> Vec<Range<usize>> {
+    let mut blocks = Vec::with_capacity(instructions.len() / 4);
+    let mut first = 0;
+    while first < instructions.len() {
+        let end = end_of(instructions, starts, first);
+        if instructions.get(first).is_some_and(Option::is_some) {
+            blocks.push(first..end);
+        }
+        first = end;
+    }
+    blocks
+}
+
 /// Where the block ends that starts at `first`.
-pub(super) fn end_of(instructions: &[Option<Decoded>], starts: &Marks, first: usize) -> usize {
+fn end_of(instructions: &[Option<Decoded>], starts: &Marks, first: usize) -> usize {
     let mut end = first + 1;
     while end - first < MAX_BLOCK && !starts.get(end) && instructions.get(end).is_some_and(Option::is_some) {
         end += 1;

@@ -6,9 +6,11 @@
 //! back what they are shorter by where they part from it. (Ball and Larus, "Optimally profiling and tracing programs",
 //! place counters so; here the longest way is the one without, since what is given back needs no check.)
 
+use std::ops::Range;
+
 use surety_machine::{Decoded, Effect, Op};
 
-use super::blocks::{Marks, end_of, skips, target};
+use super::blocks::{skips, target};
 
 /// The most steps charged at once: what the interpreter finishes where fewer are left.
 const MOST: usize = 500;
@@ -29,27 +31,16 @@ impl Charges {
     /// `loops` are the first instructions of loops and the ends of those that lead back there, by the ends.
     pub(super) fn new(
         instructions: &[Option<Decoded>],
-        starts: &Marks,
+        blocks: &[Range<usize>],
         loops: &[(usize, usize)],
         ends: impl Ends,
     ) -> Self {
-        let mut blocks = Vec::with_capacity(instructions.len() / 4);
-        let mut first = 0;
-        while first < instructions.len() {
-            if instructions.get(first).is_some_and(Option::is_some) {
-                let end = end_of(instructions, starts, first);
-                blocks.push((first, end));
-                first = end;
-            } else {
-                first += 1;
-            }
-        }
         let mut steps = vec![0; instructions.len()];
         let mut loops = loops.iter().rev().copied().peekable();
         // The loops around the present instruction, the one that ends first last. Others that start after it may still be
         // among them.
         let mut around: Vec<(usize, usize)> = Vec::new();
-        for (first, end) in blocks.into_iter().rev() {
+        for Range { start: first, end } in blocks.iter().rev().cloned() {
             let mut most = end - first;
             for index in (first..end).rev() {
                 let Some(to) = leads(instructions, index, end).filter(|to| !ends(*to)) else {
@@ -120,10 +111,10 @@ mod tests {
     }
 
     fn charges(code: &[Option<Decoded>], starts: &[usize], loops: &[(usize, usize)]) -> Vec<u32> {
-        let mut marks = Marks::new(code.len());
-        starts.iter().for_each(|start| marks.set(*start));
+        let ends = starts.iter().skip(1).copied().chain([code.len()]);
+        let blocks: Vec<Range<usize>> = starts.iter().zip(ends).map(|(start, end)| *start..end).collect();
         let heads: Vec<usize> = loops.iter().map(|(first, _)| *first).collect();
-        let charges = Charges::new(code, &marks, loops, |index| heads.contains(&index));
+        let charges = Charges::new(code, &blocks, loops, |index| heads.contains(&index));
         starts.iter().map(|start| charges.at(*start)).collect()
     }
 

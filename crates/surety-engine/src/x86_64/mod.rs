@@ -10,6 +10,7 @@ mod fault;
 mod flat;
 mod fractions;
 mod frame;
+mod joins;
 mod keccak;
 mod mapping;
 mod places;

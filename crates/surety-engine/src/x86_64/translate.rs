@@ -15,11 +15,11 @@ use super::{
         Alu, Assembler, Condition, Fixup, MEMORY, Operand, RAX, RBP, RBX, RDI, RDX, RSI, RSP, Reg, STEPS, Shift,
     },
     assembler::{R12, R13},
-    blocks::{HOST, Marks, Plan, end_of, far_target, skips, target},
+    blocks::{HOST, Marks, Plan, far_target, skips, target},
     constants::{Constants, reciprocal},
     frame::{self, Reason, context},
     places::{Move, Places},
-    rotations::{Part, Recipe, Rotations},
+    rotations::{Part, Recipe},
     swaps::{Planner, Swap},
 };
 use crate::intrinsics::Intrinsic;
@@ -150,12 +150,8 @@ struct Translator<'a> {
     turns: Vec<Turn>,
     /// What registers probably hold.
     constants: Constants,
-    /// Where the present block starts, and what its instructions are in rotations.
+    /// Where the present block starts.
     first: usize,
-    rotations: Rotations,
-    recipes: Vec<Recipe>,
-    /// Instructions that code cannot be entered at.
-    closed: Marks,
     /// The blocks so far.
     blocks: Vec<Block>,
     /// For each block, where it leaves when too few steps are left, and how many are given back there.
@@ -193,9 +189,6 @@ pub(super) fn translate(
         turns: Vec::new(),
         constants: Constants::default(),
         first: 0,
-        rotations: Rotations::default(),
-        recipes: Vec::new(),
-        closed: Marks::new(instructions.len()),
         blocks: Vec::new(),
         limits: Vec::new(),
     };
@@ -206,15 +199,12 @@ pub(super) fn translate(
     let enter = translator.enter();
     let (leave, miss, fault) = translator.leave();
     let mut lengths = vec![0; instructions.len()];
-    let mut index = 0;
-    while index < instructions.len() && !translator.is_full() {
-        if instructions.get(index).is_some_and(Option::is_some) {
-            let block = translator.block(index, &mut lengths);
-            index += block.count as usize;
-            translator.blocks.push(block);
-        } else {
-            index += 1;
+    for block in &plan.blocks {
+        if translator.is_full() {
+            break;
         }
+        let block = translator.block(block.start, block.end, &mut lengths);
+        translator.blocks.push(block);
     }
     translator.finish(leave);
     (!translator.is_full()).then_some(Translated {
@@ -222,10 +212,10 @@ pub(super) fn translate(
         blocks: translator.blocks,
         turns: translator.turns,
         changes: translator.changes,
-        recipes: translator.recipes,
+        recipes: plan.joins.recipes.clone(),
         places: translator.all,
         lengths,
-        closed: translator.closed,
+        closed: plan.joins.closed.clone(),
         enter,
         miss,
         fault,
@@ -308,9 +298,9 @@ impl Translator<'_> {
         (leave, miss as u32, fault as u32)
     }
 
-    /// Translates the block that starts at `first`.
-    fn block(&mut self, first: usize, lengths: &mut [u8]) -> Block {
-        let count = end_of(self.instructions, &self.plan.starts, first) - first;
+    /// Translates a block.
+    fn block(&mut self, first: usize, end: usize, lengths: &mut [u8]) -> Block {
+        let count = end - first;
         let turns = match self.function(first) {
             Some(_) => 1,
             None => self.turns_of(first, count),
@@ -318,20 +308,10 @@ impl Translator<'_> {
         self.charge = self.plan.charges.at(first);
         let entry = self.start(first, turns);
         let places = self.number;
-        let end = first + count;
         let block = self.instructions.get(first..end).unwrap_or_default();
         self.first = first;
-        self.rotations.find(block);
-        for index in &self.rotations.within {
-            self.closed.set(first + index);
-        }
-        let start = first as u32;
-        self.recipes.extend(self.rotations.recipes.iter().map(|recipe| Recipe {
-            after: start + recipe.after,
-            until: start + recipe.until,
-            ..*recipe
-        }));
-        self.planner.plan(block, &self.rotations.parts, &self.places);
+        let parts = self.plan.joins.parts.get(first..end).unwrap_or_default();
+        self.planner.plan(block, parts, &self.places);
         for left in (1..turns).rev() {
             self.extra = (left * count) as u32;
             self.turns.push(Turn {
@@ -574,7 +554,7 @@ impl Translator<'_> {
                     places: self.number,
                 });
             }
-            let (taken, jumped) = match self.rotations.parts.get(index - first).copied().unwrap_or_default() {
+            let (taken, jumped) = match self.part(index) {
                 Part::None => self.instruction(index, end),
                 Part::Nothing | Part::Later { .. } | Part::Elsewhere { .. } => (1, false),
                 Part::Fraction {
@@ -679,11 +659,16 @@ impl Translator<'_> {
         }
     }
 
+    /// What an instruction is in something that is done at once.
+    fn part(&self, index: usize) -> Part {
+        self.plan.joins.parts.get(index).copied().unwrap_or_default()
+    }
+
     /// The instruction after `index`, if it is in the same block.
     fn following(&self, index: usize, end: usize) -> Option<Decoded> {
         let next = index + 1;
         // What belongs to a rotation goes with nothing else.
-        let free = self.rotations.parts.get(next.wrapping_sub(self.first)) == Some(&Part::None);
+        let free = self.part(next) == Part::None;
         if next < end && free {
             self.instructions.get(next).copied().flatten()
         } else {

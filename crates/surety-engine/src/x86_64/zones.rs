@@ -7,9 +7,9 @@ use surety_machine::{Decoded, Effect, Op};
 
 use super::{
     assembler::Reg,
-    blocks::{HOST, Marks, end_of, target},
+    blocks::{HOST, Marks},
+    joins::Joins,
     places::Places,
-    rotations::Rotations,
     swaps::accesses,
 };
 
@@ -159,7 +159,7 @@ impl Zones {
     /// deeper in loops each instruction is than the one before.
     pub(super) fn new(
         instructions: &[Option<Decoded>],
-        starts: &Marks,
+        joins: &Joins,
         loops: Vec<(usize, usize)>,
         depth: &[i16],
     ) -> Self {
@@ -175,25 +175,13 @@ impl Zones {
             leaving
         }));
         let mut level = 0_i64;
-        let mut rotations = Rotations::default();
-        let mut first = 0;
-        while first < instructions.len() {
-            let end = end_of(instructions, starts, first);
-            let block = instructions.get(first..end).unwrap_or_default();
-            rotations.find(block);
-            for ((slot, part), change) in block
-                .iter()
-                .zip(&rotations.parts)
-                .zip(depth.get(first..end).unwrap_or_default())
-            {
-                level += i64::from(*change);
-                finder.weights.push(level.clamp(0, 6) as u8);
-                finder.uses.push(slot.map_or([0; 3], |instruction| {
-                    let ([a, b], to) = accesses(&instruction, *part);
-                    [a, b, to]
-                }));
-            }
-            first = end;
+        for ((slot, part), change) in instructions.iter().zip(&joins.parts).zip(depth) {
+            level += i64::from(*change);
+            finder.weights.push(level.clamp(0, 6) as u8);
+            finder.uses.push(slot.map_or([0; 3], |instruction| {
+                let ([a, b], to) = accesses(&instruction, *part);
+                [a, b, to]
+            }));
         }
         let joined = join(loops, &finder);
         let mut all = [0; 32];
@@ -287,35 +275,36 @@ impl Zones {
         }
         let mut parts: Vec<(Zone, bool)> = Vec::new();
         let mut inside = Marks::new(instructions.len());
-        let mut first = None;
-        for (index, slot) in instructions.iter().enumerate() {
-            if known.get(index) {
-                first = None;
+        for (from, to) in jumps {
+            let (from, to) = (*from as usize, *to as usize);
+            let at = |index: usize| instructions.get(index).copied().flatten();
+            if !at(from).is_some_and(|instruction| instruction.op == Op::Jal && instruction.rd == 0)
+                || [self.at(from), &self.base].contains(&self.at(to))
+            {
+                continue;
             }
-            let Some(instruction) = slot else {
-                first = None;
+            // It starts after what goes elsewhere in any case.
+            let goes = |index: &usize| {
+                at(*index).is_some_and(|before| matches!(before.op.instruction().effect, Effect::Jump(_)))
+            };
+            let Some(start) = (from.saturating_sub(MAX_PART)..from)
+                .rev()
+                .find(goes)
+                .map(|before| before + 1)
+            else {
                 continue;
             };
-            if let Some(start) = first
-                && instruction.op == Op::Jal
-                && instruction.rd == 0
-                && index - start < MAX_PART
-                && let Some(to) = target(instructions, index, instruction.imm)
-                && !(start..=index).contains(&to)
-                && ![self.at(start), &self.base].contains(&self.at(to))
-            {
-                let places = *self.at(to);
-                let end = index + 1;
-                (start..end).for_each(|index| inside.set(index));
-                let first = start;
-                parts.push((Zone { first, end, places }, true));
+            let part = start..from + 1;
+            if part.contains(&to) || part.clone().any(|index| known.get(index) || leaves(at(index).as_ref())) {
+                continue;
             }
-            // One starts after what goes elsewhere in any case.
-            if matches!(instruction.op.instruction().effect, Effect::Jump(_)) {
-                first = Some(index + 1);
-            } else if leaves(slot.as_ref()) {
-                first = None;
-            }
+            part.clone().for_each(|index| inside.set(index));
+            let zone = Zone {
+                first: part.start,
+                end: part.end,
+                places: *self.at(to),
+            };
+            parts.push((zone, true));
         }
         if parts.is_empty() {
             return;
