@@ -15,6 +15,9 @@ use super::blocks::{skips, target};
 /// The most steps charged at once: what the interpreter finishes where fewer are left.
 const MOST: usize = 500;
 
+/// How far from an outer loop's start the jump into an inner one is looked for.
+const LONGEST_ENTRY: usize = 64;
+
 /// What is charged for each block.
 #[derive(Debug)]
 pub(super) struct Charges {
@@ -53,7 +56,7 @@ impl Charges {
                     around.pop();
                 }
                 // What comes after a loop is not charged in it: each turn would have to give it back.
-                if around.last().is_none_or(|(_, end)| to < *end) {
+                if around.last().is_none_or(|(_, end)| to < *end) || is_entered_at(instructions, &around, to) {
                     let way = index + 1 - first + steps.get(to).copied().map_or(0, usize::from);
                     if way <= MOST {
                         most = most.max(way);
@@ -71,6 +74,19 @@ impl Charges {
     pub(super) fn at(&self, first: usize) -> u32 {
         self.steps.get(first).copied().map_or(0, u32::from)
     }
+}
+
+/// Whether what comes after the innermost loop is the start of one within it: compilers have a loop's test come first by
+/// jumping there, and then what goes back to the outer loop lies in the middle of the inner one.
+fn is_entered_at(instructions: &[Option<Decoded>], around: &[(usize, usize)], to: usize) -> bool {
+    let [.., (inner, inner_end), (outer, outer_end)] = *around else {
+        return false;
+    };
+    let enters = |index: usize| {
+        let jump = instructions.get(index).copied().flatten();
+        jump.is_some_and(|jump| jump.op == Op::Jal && jump.rd == 0 && target(instructions, index, jump.imm) == Some(to))
+    };
+    to == outer_end && to < inner_end && (outer..inner).take(LONGEST_ENTRY).any(enters)
 }
 
 /// The block that the instruction at `index`, of a block up to `end`, leads on to.
@@ -144,6 +160,26 @@ mod tests {
             plain(),
         ];
         assert_eq!(charges(&code, &[0, 4, 5], &[(0, 4)]), [4, 2, 1]);
+    }
+
+    #[test]
+    fn what_an_inner_loop_starts_with_is_charged_before_what_goes_back_to_the_outer() {
+        // 0: into the inner loop at 4, past 2 and 3, which goes on from there or back to 0.
+        let code = |first: i32| {
+            [
+                plain(),
+                one(Op::Jal, 0, 0, first),
+                plain(),
+                one(Op::Beq, 0, 5, -12),
+                plain(),
+                one(Op::Bne, 0, 6, -12),
+                plain(),
+            ]
+        };
+        let loops = [(0, 4), (2, 6)];
+        assert_eq!(charges(&code(12), &[0, 2, 4, 6], &loops), [4, 4, 2, 1]);
+        // Where control comes another way, perhaps nothing of the inner loop follows.
+        assert_eq!(charges(&code(20), &[0, 2, 4, 6], &loops), [2, 2, 2, 1]);
     }
 
     #[test]

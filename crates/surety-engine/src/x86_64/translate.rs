@@ -1111,16 +1111,6 @@ impl Translator<'_> {
     }
 
     fn compare(&mut self, rd: u8, a: u8, b: u8, condition: Condition) {
-        if rd == b
-            && a == 0
-            && condition == Condition::Below
-            && let Some(reg) = self.host(rd)
-        {
-            // 1 but for 0: what it borrows to take 1 from it, less 1, the other way round.
-            self.asm.alu_imm(Alu::Cmp, Operand::Reg(reg), 1);
-            self.asm.alu(Alu::SubBorrow, reg, Operand::Reg(reg));
-            return self.asm.alu_imm(Alu::Add, Operand::Reg(reg), 1);
-        }
         // The register is cleared first, since setting a byte leaves the rest: not if it is compared.
         let to = if rd == a || rd == b { RAX } else { self.destination(rd) };
         self.asm.mov_imm(to, 0);
@@ -1136,15 +1126,6 @@ impl Translator<'_> {
                 _ => imm > 0,
             };
             return self.constant(rd, u32::from(holds));
-        }
-        if rd == a
-            && imm == 1
-            && condition == Condition::Below
-            && let Some(reg) = self.host(rd)
-        {
-            self.asm.alu_imm(Alu::Cmp, Operand::Reg(reg), 1);
-            self.asm.alu(Alu::SubBorrow, reg, Operand::Reg(reg));
-            return self.asm.neg(Operand::Reg(reg));
         }
         let to = if rd == a { RAX } else { self.destination(rd) };
         self.asm.mov_imm(to, 0);
