@@ -86,7 +86,7 @@ fn is_entered_at(instructions: &[Option<Decoded>], around: &[(usize, usize)], to
         let jump = instructions.get(index).copied().flatten();
         jump.is_some_and(|jump| jump.op == Op::Jal && jump.rd == 0 && target(instructions, index, jump.imm) == Some(to))
     };
-    to == outer_end && to < inner_end && (outer..inner).take(LONGEST_ENTRY).any(enters)
+    to == outer_end && inner < to && to < inner_end && (outer..inner).take(LONGEST_ENTRY).any(enters)
 }
 
 /// The block that the instruction at `index`, of a block up to `end`, leads on to.

@@ -649,8 +649,9 @@ impl Translator<'_> {
         let is_loop = matches!(last.op.instruction().effect, Effect::Branch(_))
             && last.imm as i32 == back
             && before.iter().all(simple)
-            // What follows is a block, to leave for.
-            && self.instructions.get(first + count).is_some_and(Option::is_some);
+            // What follows is a block, to leave for, and not charged in the loop.
+            && self.instructions.get(first + count).is_some_and(Option::is_some)
+            && self.plan.charges.at(first) as usize == count;
         match count {
             _ if !is_loop || !self.metered => 1,
             0..=12 => 4,
