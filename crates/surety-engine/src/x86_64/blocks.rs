@@ -198,6 +198,7 @@ impl Plan {
             }
         }
         // Nor does a block have the most instructions up to such a branch: what is over it starts the next.
+        let mut blocks = Vec::with_capacity(instructions.len() / 4);
         let mut first = 0;
         while first < instructions.len() {
             let end = end_of(instructions, &starts, first);
@@ -208,9 +209,11 @@ impl Plan {
             {
                 starts.set(end + 1);
             }
+            if at(first).is_some() {
+                blocks.push(first..end);
+            }
             first = end;
         }
-        let blocks = split(instructions, &starts);
         let joins = Joins::new(instructions, &blocks);
         let charges = Charges::new(instructions, &blocks, &intervals, |index| {
             let address = (index as u32) << 2;
@@ -240,20 +243,6 @@ fn pointers(memory: &Tree, count: usize, mark: &mut impl FnMut(usize)) {
             }
         }
     });
-}
-
-/// All blocks.
-fn split(instructions: &[Option<Decoded>], starts: &Marks) -> Vec<Range<usize>> {
-    let mut blocks = Vec::with_capacity(instructions.len() / 4);
-    let mut first = 0;
-    while first < instructions.len() {
-        let end = end_of(instructions, starts, first);
-        if instructions.get(first).is_some_and(Option::is_some) {
-            blocks.push(first..end);
-        }
-        first = end;
-    }
-    blocks
 }
 
 /// Where the block ends that starts at `first`.

@@ -4,7 +4,7 @@
 use surety_machine::{Decoded, Effect, Op};
 
 use super::{
-    rotations::{Make, Part, Recipe},
+    joins::{Make, Part, Recipe},
     swaps::is_skipped,
 };
 

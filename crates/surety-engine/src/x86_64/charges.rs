@@ -25,18 +25,15 @@ pub(super) struct Charges {
     steps: Vec<u16>,
 }
 
-/// Whether a block ends the ways that are charged at once: where a loop starts, which is charged turn by turn, or a
-/// function that the host has code for.
-pub(super) trait Ends: Fn(usize) -> bool {}
-impl<T: Fn(usize) -> bool> Ends for T {}
-
 impl Charges {
-    /// `loops` are the first instructions of loops and the ends of those that lead back there, by the ends.
+    /// `loops` are the first instructions of loops and the ends of those that lead back there, by the ends. `ends` says
+    /// which blocks end the ways that are charged at once: where a loop starts, which is charged turn by turn, or a
+    /// function that the host has code for.
     pub(super) fn new(
         instructions: &[Option<Decoded>],
         blocks: &[Range<usize>],
         loops: &[(usize, usize)],
-        ends: impl Ends,
+        ends: impl Fn(usize) -> bool,
     ) -> Self {
         let mut steps = vec![0; instructions.len()];
         let mut loops = loops.iter().rev().copied().peekable();

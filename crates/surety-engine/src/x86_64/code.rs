@@ -9,9 +9,9 @@ use super::{
     blocks::{HOST, MAX_BLOCK, Marks, Plan},
     fault,
     frame::Context,
+    joins::{Make, Recipe},
     mapping::Mapping,
     places::Places,
-    rotations::{Make, Recipe},
     translate::{self, Block, Change, FIXED_BYTES, MAX_BYTES, MOST_BYTES, Translated, Turn},
 };
 use crate::intrinsics::{self, Intrinsic};

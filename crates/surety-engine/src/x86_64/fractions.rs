@@ -4,7 +4,7 @@
 use surety_machine::{Decoded, Effect, Op};
 
 use super::{
-    rotations::Part,
+    joins::Part,
     swaps::{accesses, is_skipped},
 };
 

@@ -2,7 +2,7 @@
 
 use surety_machine::{Decoded, Effect, Op};
 
-use super::{rotations::Part, swaps::accesses};
+use super::{joins::Part, swaps::accesses};
 
 /// How far apart the halves may be.
 const REACH: usize = 8;

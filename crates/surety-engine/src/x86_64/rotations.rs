@@ -2,98 +2,10 @@
 
 use surety_machine::{Decoded, Effect, Op};
 
-use super::{carries, fractions, products, swaps::accesses};
-
-/// What an instruction is in something that the host does at once: a rotation, a product of 64 bits, a sum of them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Part {
-    /// It is in none.
-    #[default]
-    None,
-    /// It does nothing by itself.
-    Nothing,
-    /// It does the whole: the register `from`, turned right by so many bits, to `to`.
-    Whole { from: u8, to: u8, right: u8 },
-    /// Half of a product; `to` is written where the other half is.
-    Later { to: u8 },
-    /// Both halves of `a` times `b`, the upper one as `op` has it.
-    Product { op: Op, a: u8, b: u8, low: u8, high: u8 },
-    /// The 64 bits of `a` times `b`, the upper half as `op` has it, shifted right: `to` is the lower half then. The one
-    /// of `low` and `high` that is a register is that half of the product, shifted by itself.
-    Fraction {
-        op: Op,
-        a: u8,
-        b: u8,
-        to: u8,
-        low: u8,
-        high: u8,
-        right: u8,
-    },
-    /// A sum that leaves the host's flags alone.
-    Quiet,
-    /// A sum, a difference or a comparison that leaves its carry in the flag; a comparison does nothing else.
-    Flags,
-    /// Takes the carry from the flag, after the instruction has set it if `set`: `to` is the carry, if it is a register,
-    /// and `sum` is `of` and the carry, or `of` less the carry.
-    Carry {
-        set: bool,
-        to: u8,
-        sum: u8,
-        of: u8,
-        less: bool,
-    },
-    /// `to` is written elsewhere, earlier or later.
-    Elsewhere { to: u8 },
-}
-
-/// How to make again what the host leaves out: after a fault within a rotation, or where what one of its shifts makes is
-/// overwritten before anybody sees it; and between a carry and its sum.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(C)]
-pub(super) struct Recipe {
-    /// For faults after this instruction, by its number.
-    pub(super) after: u32,
-    /// And up to this one.
-    pub(super) until: u32,
-    /// The guest register to make, and what it is made of.
-    pub(super) guest: u8,
-    pub(super) from: u8,
-    pub(super) make: Make,
-    pub(super) count: u8,
-}
-
-/// How a register is made again, by the number that it has in files.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub(super) enum Make {
-    /// `from` shifted by `count`.
-    Right = 0,
-    Left = 1,
-    /// The carry that was added to `from`, or taken from it: what the register holds is the result.
-    More = 2,
-    Less = 3,
-}
-
-impl Make {
-    pub(super) fn from_number(number: u8) -> Option<Self> {
-        [Make::Right, Make::Left, Make::More, Make::Less]
-            .into_iter()
-            .find(|make| *make as u8 == number)
-    }
-}
-
-impl Recipe {
-    /// What the register was to hold, from what it and `from` do.
-    pub(super) fn made(&self, own: u32, from: u32) -> u32 {
-        let count = u32::from(self.count & 31);
-        match self.make {
-            Make::Right => from >> count,
-            Make::Left => from << count,
-            Make::More => own.wrapping_sub(from),
-            Make::Less => from.wrapping_sub(own),
-        }
-    }
-}
+use super::{
+    joins::{Make, Part, Recipe},
+    swaps::accesses,
+};
 
 /// Instructions of a block, by their numbers in it, and what they are.
 struct Rotation {
@@ -108,42 +20,24 @@ struct Rotation {
 /// How far from its first instruction a rotation is looked for.
 const REACH: usize = 64;
 
-/// What is found about a block, kept from one to the next.
-#[derive(Debug, Default)]
-pub(super) struct Rotations {
-    /// What each instruction is in a rotation.
-    pub(super) parts: Vec<Part>,
-    /// Numbers of the instructions that code cannot be entered at, since what is before them is done later.
-    pub(super) within: Vec<usize>,
-    pub(super) recipes: Vec<Recipe>,
-}
-
-impl Rotations {
-    /// Finds the rotations of a block. They do not share instructions.
-    pub(super) fn find(&mut self, block: &[Option<Decoded>]) {
-        self.parts.clear();
-        self.parts.resize(block.len(), Part::None);
-        self.within.clear();
-        self.recipes.clear();
-        for index in 0..block.len() {
-            let Some(rotation) = rotation(block, index) else {
-                continue;
-            };
-            let free = |index: usize| self.parts.get(index) == Some(&Part::None);
-            if !rotation.parts.iter().all(|(index, _)| free(*index)) {
-                continue;
-            }
-            for (index, part) in rotation.parts {
-                if let Some(place) = self.parts.get_mut(index) {
-                    *place = part;
-                }
-            }
-            self.within.extend(rotation.first + 1..=rotation.last);
-            self.recipes.extend(rotation.recipes.into_iter().flatten());
+/// Finds the rotations of a block, among instructions that are in nothing else; `within` gets the numbers of the
+/// instructions that code cannot be entered at.
+pub(super) fn find(block: &[Option<Decoded>], parts: &mut [Part], within: &mut Vec<usize>, recipes: &mut Vec<Recipe>) {
+    for index in 0..block.len() {
+        let Some(rotation) = rotation(block, index) else {
+            continue;
+        };
+        let free = |index: usize| parts.get(index) == Some(&Part::None);
+        if !rotation.parts.iter().all(|(index, _)| free(*index)) {
+            continue;
         }
-        fractions::find(block, &mut self.parts, &mut self.within);
-        products::find(block, &mut self.parts, &mut self.within);
-        carries::find(block, &mut self.parts, &mut self.within, &mut self.recipes);
+        for (index, part) in rotation.parts {
+            if let Some(place) = parts.get_mut(index) {
+                *place = part;
+            }
+        }
+        within.extend(rotation.first + 1..=rotation.last);
+        recipes.extend(rotation.recipes.into_iter().flatten());
     }
 }
 

@@ -3,7 +3,7 @@
 
 use surety_machine::{Decoded, Effect, Op};
 
-use super::{assembler::Reg, blocks::MAX_BLOCK, places::Places, rotations::Part};
+use super::{assembler::Reg, blocks::MAX_BLOCK, joins::Part, places::Places};
 
 /// A host register given to another guest register, before an instruction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -18,8 +18,8 @@ use super::{
     blocks::{HOST, Marks, Plan, far_target, skips, target},
     constants::{Constants, reciprocal},
     frame::{self, Reason, context},
+    joins::{Part, Recipe},
     places::{Move, Places},
-    rotations::{Part, Recipe},
     swaps::{Planner, Swap},
 };
 use crate::intrinsics::Intrinsic;
@@ -354,22 +354,29 @@ impl Translator<'_> {
         if let Some(number) = self.function(first) {
             self.call(number);
         }
-        self.pay(turns as u32 * self.charge, first, self.number);
+        let charge = turns as u32 * self.charge;
+        self.pay(charge, charge, first, self.number);
         entry
     }
 
-    /// Charges steps where the block that starts at `first` is entered, or does not begin it.
-    fn pay(&mut self, steps: u32, first: usize, places: u32) {
+    /// Charges `steps` where the block that starts at `first` is entered, or does not begin it: `refund` is what is charged
+    /// for it then.
+    fn pay(&mut self, steps: u32, refund: u32, first: usize, places: u32) {
         if !self.metered {
             return;
         }
         self.asm.alu64_imm(Alu::Sub, Operand::Reg(STEPS), steps);
         let from = self.asm.jump_if(Condition::Below);
+        self.limit(from, refund, first, places);
+    }
+
+    /// Has the jump `from` leave before the block that starts at `first`, for which too few steps are left.
+    fn limit(&mut self, from: Fixup, refund: u32, first: usize, places: u32) {
         self.exits.push(Exit {
             from,
             reason: Reason::Limit,
             pc: (first as u32) << 2,
-            refund: steps,
+            refund,
             places,
         });
     }
@@ -396,18 +403,7 @@ impl Translator<'_> {
         let next = self.plan.charges.at(end);
         match next.checked_sub(left) {
             Some(0) => {}
-            Some(more) if self.metered => {
-                self.asm.alu64_imm(Alu::Sub, Operand::Reg(STEPS), more);
-                let from = self.asm.jump_if(Condition::Below);
-                self.exits.push(Exit {
-                    from,
-                    reason: Reason::Limit,
-                    pc: (end as u32) << 2,
-                    refund: next,
-                    places: self.number,
-                });
-            }
-            Some(_) => {}
+            Some(more) => self.pay(more, next, end, self.number),
             None => self.give_back(left - next),
         }
     }
@@ -431,7 +427,7 @@ impl Translator<'_> {
             if block.places == 0 {
                 block.door = block.entry;
             }
-            self.pay(block.charge, block.first as usize, block.places);
+            self.pay(block.charge, block.charge, block.first as usize, block.places);
             let onward = self.asm.jump();
             self.asm.land(onward, block.body as usize);
         }
@@ -1675,13 +1671,7 @@ impl Translator<'_> {
                     let (there, given_back) = self.limits.get(number).copied().unwrap_or_default();
                     if given_back != block.charge {
                         // For a loop of which several turns are charged at once.
-                        self.exits.push(Exit {
-                            from: limit,
-                            reason: Reason::Limit,
-                            pc: block.first << 2,
-                            refund: block.charge,
-                            places: block.places,
-                        });
+                        self.limit(limit, block.charge, block.first as usize, block.places);
                     } else {
                         self.asm.land(limit, there as usize);
                     }
